@@ -1,0 +1,65 @@
+# Thin: every target is a command you can type yourself with the environment active.
+# `make` sets up the environment and runs the study; `make help` lists the rest.
+
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || echo 4)
+BIN := .venv/bin
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: study environment test test-slow lint format quick figures track ui lock schema clean help
+
+study: environment  ## environment, then the whole study (the default)
+	$(SNAKEMAKE)
+
+environment: .venv/.complete  ## create .venv from the exact pins
+
+.venv/.complete: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "bnstudy needs Python 3.11 or newer; name one: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+test: environment  ## environment, then all tests but the slow ones
+	$(BIN)/python -m pytest -m "not slow" -n $(CORES) --dist loadfile
+
+test-slow: environment  ## the simulations of the statistics as well (a minute)
+	$(BIN)/python -m pytest -m slow
+
+lint: environment  ## style and workflow checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: environment  ## bring the code into style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+quick: environment  ## a preview in about a minute, in quick/ (fewer widths, seeds, epochs)
+	$(SNAKEMAKE) --configfile workflow/quick.yaml --directory quick
+
+figures: environment  ## redraw the figures from the tables
+	$(SNAKEMAKE) --forcerun figure --until figure
+
+track: environment  ## bring MLflow up to date with the results, also after mlflow.db was deleted
+	$(SNAKEMAKE) --forcerun track --until track
+
+ui: environment  ## browse the runs on http://127.0.0.1:5000
+	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui
+
+lock: environment  ## write requirements.lock from what is installed
+	{ sed -n '/^#/p' requirements.lock; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu//'; } > .lock
+	mv .lock requirements.lock
+
+schema: environment  ## write the JSON schema of config.yaml
+	$(BIN)/python -m bnstudy.study > workflow/schemas/config.schema.yaml
+
+clean:  ## delete results, logs and the MLflow database (asks Snakemake for nothing)
+	rm -rf results/*/ results/*.json logs mlflow.db* mlruns quick .snakemake
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14

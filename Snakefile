@@ -1,0 +1,27 @@
+"""What does batch normalisation do to a small neural network? The whole study: `snakemake -c 4`."""
+
+from snakemake.utils import min_version
+
+min_version("9.10")
+
+
+configfile: workflow.source_path("config.yaml")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/datasets.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/tracking.smk"
+
+
+rule all:
+    """The whole study: tables, figures, and every run in MLflow."""
+    default_target: True
+    input:
+        rules.curves.output,
+        rules.runs.output,
+        rules.significance.output,
+        all_figures(),
+        rules.track.output,

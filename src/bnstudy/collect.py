@@ -1,0 +1,70 @@
+"""From the blocks' files to the study's two tables: all curves, and one row a run."""
+
+from collections.abc import Container, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bnstudy.files import read_json
+from bnstudy.measures import epochs_to, final_loss
+
+
+def collect_curves(blocks: Sequence[Path]) -> Iterator[pa.Table]:
+    """The blocks' curves, block after block in the given order (sorted by arm, width, seed)."""
+    for block in blocks:
+        yield pq.read_table(block, partitioning=None)
+
+
+def collect_runs(
+    blocks: Sequence[Path],
+    records: Sequence[Path],
+    grid_seeds: Container[int],
+    *,
+    final_window: int,
+    thresholds: Sequence[float],
+) -> pd.DataFrame:
+    """One row a run: who it is, its final losses, epochs to each threshold, and its seconds.
+
+    `seconds` is a run's share of its block's training time, so that the column adds up.
+    """
+    frames = [
+        _runs_of_block(pq.read_table(curves, partitioning=None), read_json(record), final_window,
+                       thresholds)
+        for curves, record in zip(blocks, records, strict=True)
+    ]  # fmt: skip
+    runs = pd.concat(frames, ignore_index=True)
+    runs.insert(4, "in_grid", runs.seed.isin([s for s in runs.seed if s in grid_seeds]))
+    return runs
+
+
+def threshold_columns(threshold: float) -> tuple[str, str]:
+    """Names of the two columns of runs.csv on one threshold."""
+    return f"epochs_to_{threshold:g}", f"reached_{threshold:g}"
+
+
+def _runs_of_block(
+    curves: pa.Table, record: dict, window: int, thresholds: Sequence[float]
+) -> pd.DataFrame:
+    count = len(record["seeds"])
+    train = curves["train_loss"].to_numpy().reshape(count, -1)
+    test = curves["test_loss"].to_numpy().reshape(count, -1)
+    finite = np.isfinite(train).all(axis=1) & np.isfinite(test).all(axis=1)
+    columns = {
+        "run_key": list(record["run_keys"].values()),
+        "arm": record["arm"],
+        "width": record["width"],
+        "seed": record["seeds"],
+        "status": np.where(finite, "finished", "diverged"),
+        "final_train_loss": final_loss(train, window),
+        "final_test_loss": final_loss(test, window),
+        "last_train_loss": train[:, -1],
+        "last_test_loss": test[:, -1],
+    }
+    for threshold in thresholds:
+        epochs, reached = threshold_columns(threshold)
+        columns[epochs], columns[reached] = epochs_to(train, threshold)
+    columns["seconds"] = record["seconds"] / count
+    return pd.DataFrame(columns)

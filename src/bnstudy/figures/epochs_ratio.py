@@ -1,0 +1,43 @@
+"""Figure 3: ratio of the epochs needed to reach a train loss, with BN over without."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bnstudy.figures.style import plain_log_ticks, ratio_ticks, subplots, width_colours
+from bnstudy.study import FigureSettings
+
+
+def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
+    """`significance`: a line a width, geometric mean ratio and interval at each threshold.
+
+    A line ends where no run of the width reached the threshold. Open markers: some runs did not,
+    and count with the budget.
+    """
+    tests = tables["significance"]
+    tests = tests[(tests.hypothesis == "H1") & (tests.test == "sign-flip")]
+    figure, axes = subplots(figsize=(4.2, 3.2))
+    axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
+    colours = width_colours(sorted(set(tests.width)))
+    for index, (width, rows) in enumerate(tests.groupby("width")):
+        rows = rows.dropna(subset=["ratio"]).sort_values("threshold", ascending=False)
+        if rows.empty:
+            continue
+        shift = 1.05 ** (index - (len(colours) - 1) / 2)  # beside each other, not on top
+        place, colour = rows.threshold * shift, colours[width]
+        error = [rows.ratio - rows.ratio_low, rows.ratio_high - rows.ratio]
+        axes.errorbar(place, rows.ratio, error, color=colour, capsize=2, linewidth=1,
+                      label=f"width {width}")  # fmt: skip
+        whole = (rows.reached_none == rows.n_pairs) & (rows.reached_batch == rows.n_pairs)
+        axes.scatter(place, rows.ratio, s=16, facecolor=np.where(whole, colour, "white"),
+                     edgecolor=colour, zorder=3)  # fmt: skip
+    axes.set(xscale="log", yscale="log", xlabel="train loss to reach (per sample)",
+             ylabel="epochs needed, with BN / without")  # fmt: skip
+    axes.invert_xaxis()
+    plain_log_ticks(axes.xaxis, sorted(study.analysis.thresholds))
+    shown = tests[["ratio_low", "ratio_high"]].stack()
+    ratio_ticks(axes.yaxis, min([0.7, *shown]) / 1.1, max([1.5, *shown]) * 1.1)
+    axes.text(0.01, 0.98, "▼ faster with BN", transform=axes.transAxes, va="top", fontsize=6.5,
+              color="0.4")  # fmt: skip
+    axes.legend(ncols=2, loc="upper right")
+    return figure

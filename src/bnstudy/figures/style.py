@@ -1,0 +1,56 @@
+"""What the figures share: style, colours, the preview mark, and saving without time stamps."""
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from bnstudy.files import atomic
+
+STYLE = Path(__file__).with_name("bnstudy.mplstyle")
+# The article's colours, where its own figure is repeated.
+ORIGINAL_COLOURS = {"batch": "red", "none": "blue"}
+# Colour-blind safe (Okabe & Ito) everywhere else: an arm, and a width, keep their colours.
+ARM_COLOURS = {"none": "#0072B2", "batch": "#D55E00"}
+ARM_LABELS = {"none": "without BN", "batch": "with BN"}
+SEQUENCE = ["#E69F00", "#009E73", "#0072B2", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]
+# No dates, so that the same tables give the same bytes.
+METADATA = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+
+
+def subplots(*args, **options) -> tuple[Figure, Axes]:
+    """`plt.subplots` in the house style."""
+    plt.style.use(STYLE)
+    return plt.subplots(*args, layout="constrained", **options)
+
+
+def width_colours(widths: list[int]) -> dict[int, str]:
+    """A colour a width."""
+    return {width: SEQUENCE[i % len(SEQUENCE)] for i, width in enumerate(sorted(widths))}
+
+
+def plain_log_ticks(axis, ticks: list[float]) -> None:
+    """Ticks at these values only, written as plain numbers."""
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def ratio_ticks(axis, low: float, high: float) -> None:
+    """Plain ticks on a log axis of ratios: as many of a ladder around 1 as fit."""
+    ladder = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100]
+    plain_log_ticks(axis, [value for value in ladder if low <= value <= high])
+
+
+def save(figure: Figure, path: str | Path, preview: bool) -> None:
+    """Write PDF, SVG or PNG by the path's suffix; a preview says so across the figure."""
+    if preview:
+        figure.suptitle("PREVIEW: a few short runs, not the study", color="0.4", fontsize=8)
+    with atomic(path) as temporary:
+        figure.savefig(temporary, metadata=METADATA[Path(path).suffix[1:]])

@@ -1,0 +1,116 @@
+"""Files that appear whole or not at all."""
+
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import load_file, save_file
+
+from bnstudy.data import Data
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its name when the block ends without an error.
+
+    The name is fixed before the bytes are: whoever reads `path` sees the old file, or the whole new
+    one. The suffix stays, since writers choose a format by it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # a full disk is an error here, not a truncated file later
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """JSON, indented, in the given order of keys."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """The value in a JSON file."""
+    return json.loads(Path(path).read_text())
+
+
+def write_csv(path: str | Path, table: pd.DataFrame) -> None:
+    """CSV with full-precision floats (the shortest text that reads back as the same float64)."""
+    with atomic(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def read_csv(path: str | Path) -> pd.DataFrame:
+    """A table of `write_csv`, floats bit for bit; the arm `none` stays a text."""
+    return pd.read_csv(path, float_precision="round_trip", keep_default_na=False, na_values=[""])
+
+
+def write_data(path: str | Path, data: Data) -> None:
+    """Datasets as an uncompressed npz."""
+    with atomic(path) as temporary:
+        np.savez(temporary, **data.arrays())
+
+
+def read_data(path: str | Path) -> Data:
+    """The datasets of `write_data`. Nothing is unpickled."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return Data(**arrays)
+
+
+def digest_files(paths: Iterable[str | Path]) -> str:
+    """SHA-256 of the files' names and contents, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(map(Path, paths), key=lambda path: path.name):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Named arrays as safetensors."""
+    with atomic(path) as temporary:
+        save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, temporary)
+
+
+def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
+    """The arrays of `write_tensors`."""
+    return load_file(path)
+
+
+def write_parquet(path: str | Path, tables: Iterable[pa.Table]) -> None:
+    """Tables of one schema below each other, each a row group, never all in memory at once."""
+    tables = iter(tables)
+    first = next(tables)
+    with atomic(path) as temporary, pq.ParquetWriter(
+        temporary, first.schema, compression="zstd"
+    ) as writer:
+        for table in itertools.chain([first], tables):
+            writer.write_table(table, row_group_size=len(table))
+
+
+def read_curves(path: str | Path, **where: str | int) -> pd.DataFrame:
+    """The loss curves in `path`, sorted; only the rows where the named columns have these values."""
+    filters = [(column, "=", value) for column, value in where.items()] or None
+    return pq.read_table(path, filters=filters, partitioning=None).to_pandas()
+
+
+def read_tables(paths: Iterable[str | Path], width: int) -> dict[str, pd.DataFrame]:
+    """Tables by their file's stem; of loss curves (parquet) only those at `width`."""
+    return {
+        Path(path).stem: read_csv(path) if Path(path).suffix == ".csv"
+        else read_curves(path, width=width)
+        for path in paths
+    }  # fmt: skip

@@ -1,0 +1,342 @@
+"""Tests and intervals for paired comparisons: arrays in, results out.
+
+`d`, shape (n,), are the differences of n pairs, one number a pair. Nothing here knows what they
+measure. Where data cannot answer, `NotEstimable` is raised with the reason; wrong arguments
+(shapes, levels, names) raise a plain `ValueError`. Random numbers come from the caller's generator
+only.
+
+Every test asks for at least `fewest_pairs(alpha)` pairs, and for differences that differ, also
+where its own formula would give a number: so the tests and intervals of one comparison are
+estimable together or not at all.
+"""
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import ceil, log2
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+from statsmodels.stats.weightstats import DescrStatsW
+
+Alternative = Literal["two-sided", "less", "greater"]
+
+# Two numbers computed in different orders count as equal where they differ by less than this share
+# of the largest one around.
+_ROUNDING = 1e-12
+
+
+class NotEstimable(ValueError):
+    """The data cannot answer the question; the message is a short reason, fit for a table cell."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A point estimate and the ends of its interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def fewest_pairs(alpha: float) -> int:
+    """Smallest n with 2/2**n <= alpha: with fewer pairs no sign-flip p, two-sided, can reach alpha.
+
+    6 at 0.05, 8 at 0.01.
+    """
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must lie between 0 and 1, not {alpha}")
+    return ceil(1 - log2(alpha))
+
+
+def _finite(values: np.ndarray, what: str) -> np.ndarray:
+    """`values` as floats, shape (n,); NotEstimable where there are none or one is not finite."""
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1:
+        raise ValueError(f"{what} must have shape (n,), not {values.shape}")
+    if not values.size:
+        raise NotEstimable(f"no {what}")
+    if bad := np.count_nonzero(~np.isfinite(values)):
+        raise NotEstimable(f"{bad} of {values.size} {what} not finite")
+    return values
+
+
+def _differences(d: np.ndarray, alpha: float) -> np.ndarray:
+    """`d` checked, shape (n,): finite, enough of them for alpha, neither all zero nor all equal."""
+    d, fewest = _finite(d, "differences"), fewest_pairs(alpha)
+    largest = np.abs(d).max()
+    if d.size < fewest:
+        raise NotEstimable(f"too few pairs: {d.size}, {fewest} needed")
+    if largest == 0:
+        raise NotEstimable("all differences are zero")
+    if not 1e-150 < largest < 1e150:
+        raise NotEstimable("squared differences leave the range of floating point")
+    if np.ptp(d) <= _ROUNDING * largest:
+        raise NotEstimable("all differences are equal")
+    return d
+
+
+def _flippable(d: np.ndarray, alpha: float) -> np.ndarray:
+    """`_differences`, of which enough are not zero: flipping the sign of a zero changes nothing."""
+    d, fewest = _differences(d, alpha), fewest_pairs(alpha)
+    nonzero = np.count_nonzero(np.abs(d) > _ROUNDING * np.abs(d).max())
+    if nonzero < fewest:
+        raise NotEstimable(f"too few pairs differ: {nonzero} of {d.size}, {fewest} needed")
+    return d
+
+
+def sign_flip(
+    d: np.ndarray,
+    alternative: Alternative = "two-sided",
+    *,
+    rng: np.random.Generator,
+    resamples: int = 99_999,
+    alpha: float = 0.05,
+) -> float:
+    """p of the paired permutation test that d is symmetric about 0, by its mean (Fisher 1935, §21).
+
+    `d` has shape (n,). Exact, over all 2**n sign patterns, where 2**n <= resamples (n <= 16 by
+    default); else `resamples` random patterns with the observed one counted, p = (b+1)/(B+1)
+    (Phipson & Smyth 2010). Two-sided p is twice the smaller one-sided p. `alternative` is about the
+    mean of d. By default it takes about 0.15 s at n = 30, 0.4 s at n = 16 (all 65,536 patterns).
+
+    The statistic is mean(d)/mean(|d|) + 2: scipy calls values equal that differ by less than 100
+    machine epsilons *of the observed one*, which finds no ties where the mean is nearly 0 (the sum
+    of .1, .2 and −.3 is 6e-17). Moved to [1, 3], its tolerance is one in units of mean(|d|).
+
+    Raises NotEstimable: d not finite, all zero or all equal, or fewer than `fewest_pairs(alpha)`
+    non-zero differences.
+    """
+    d = _flippable(d, alpha)
+    result = stats.permutation_test(
+        (d / np.abs(d).mean(),),
+        lambda flipped, axis: flipped.mean(axis=axis) + 2,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=resamples,
+        batch=10_000,  # memory; half the time of one batch
+        alternative=alternative,
+        rng=rng,
+    )
+    return float(result.pvalue)
+
+
+def _signed_rank_null(ranks: Iterable[int]) -> np.ndarray:
+    """P(R₊ = k) for k = 0 … Σ ranks, where each rank (an integer) counts with probability 1/2.
+
+    A convolution over the ranks; 1 … n give Wilcoxon's null distribution (R's dsignrank).
+    """
+    pmf = np.ones(1)
+    for rank in ranks:
+        pmf = (np.pad(pmf, (0, rank)) + np.pad(pmf, (rank, 0))) / 2
+    return pmf
+
+
+def _tied_signed_rank_p(d: np.ndarray, alternative: Alternative) -> float:
+    """p of R₊ given the observed midranks: all sign patterns of the non-zero d, exactly."""
+    doubled = np.rint(2 * stats.rankdata(np.abs(d))).astype(int)  # midranks are multiples of 1/2
+    pmf, r_plus = _signed_rank_null(doubled[d != 0]), doubled[d > 0].sum()
+    less, greater = pmf[: r_plus + 1].sum(), pmf[r_plus:].sum()
+    p = {"less": less, "greater": greater, "two-sided": 2 * min(less, greater)}
+    return float(min(p[alternative], 1.0))
+
+
+def wilcoxon(
+    d: np.ndarray, alternative: Alternative = "two-sided", *, alpha: float = 0.05
+) -> float:
+    """p of Wilcoxon's signed-rank test that d is symmetric about 0; always exact.
+
+    `d` has shape (n,). Without ties in |d| and zeros: scipy's exact test. With them scipy would
+    turn to the normal approximation (n > 13), so the exact null distribution given the midranks is
+    convolved here. Zeros take part in the ranking, but have no sign (Pratt 1959; the same p as with
+    the split zeros of `signed_rank_sums`). Ties are exact equalities: round d where its last digits
+    mean nothing.
+
+    Raises NotEstimable as `sign_flip` does.
+    """
+    if alternative not in ("two-sided", "less", "greater"):
+        raise ValueError(f"unknown alternative {alternative!r}")
+    d = _flippable(d, alpha)
+    if np.unique(np.abs(d)).size < d.size or (d == 0).any():
+        return _tied_signed_rank_p(d, alternative)
+    return float(stats.wilcoxon(d, alternative=alternative, method="exact").pvalue)
+
+
+def signed_rank_sums(d: np.ndarray) -> tuple[float, float]:
+    """(R₊, R₋): the ranks of |d| summed over d > 0 and d < 0, zeros split evenly (Demšar 2006).
+
+    `d` has shape (n,); ties get their mean rank; R₊ + R₋ = n(n+1)/2 (Demšar drops one of an odd
+    number of zeros, this splits it as well). Ties are exact equalities: round d first. Raises
+    NotEstimable where d is empty, not finite or all zero.
+    """
+    d = _finite(d, "differences")
+    if not d.any():
+        raise NotEstimable("all differences are zero")
+    ranks = stats.rankdata(np.abs(d))
+    split = ranks[d == 0].sum() / 2
+    return float(ranks[d > 0].sum() + split), float(ranks[d < 0].sum() + split)
+
+
+def hodges_lehmann(d: np.ndarray, confidence: float = 0.95) -> Interval:
+    """Median of the Walsh averages (dᵢ + dⱼ)/2, i <= j, with its distribution-free interval.
+
+    `d` has shape (n,). The interval holds the shifts that Wilcoxon's exact two-sided test does not
+    reject: from the q-th smallest to the q-th largest Walsh average, q the smallest integer with
+    P(R₊ <= q) >= (1 − confidence)/2, at least 1 (Hollander & Wolfe, Nonparametric Statistical
+    Methods, §3.3; R's wilcox.test(conf.int = TRUE), exact case). Its coverage for symmetric,
+    continuous d is 1 − 2 P(R₊ <= q − 1) >= confidence; with ties it is larger still.
+
+    Raises NotEstimable: d not finite or all equal, or so few pairs that no finite interval reaches
+    the confidence (n < `fewest_pairs(1 - confidence)`).
+    """
+    d = _differences(d, 1 - confidence)
+    walsh = np.sort((d[:, None] + d)[np.triu_indices(d.size)]) / 2
+    at_most = np.cumsum(_signed_rank_null(range(1, d.size + 1)))
+    q = max(int(np.searchsorted(at_most, (1 - confidence) / 2)), 1)
+    return Interval(float(np.median(walsh)), float(walsh[q - 1]), float(walsh[-q]))
+
+
+def bca_mean(
+    d: np.ndarray,
+    confidence: float = 0.95,
+    *,
+    rng: np.random.Generator,
+    resamples: int = 9_999,
+) -> Interval:
+    """Mean of d with its bias-corrected and accelerated bootstrap interval (Efron 1987), by scipy.
+
+    `d` has shape (n,). The interval is a little too short at small n: it takes the variance with
+    divisor n and normal quantiles, so for normal d a nominal 95 % cover about P(|t₍ₙ₋₁₎| <
+    1.96 √((n−1)/n)), 93.6 % at n = 30 (simulated, 6,000 data sets: 93.2 %; 90.6 % at n = 12).
+
+    Raises NotEstimable: d not finite or all equal, fewer than `fewest_pairs(1 - confidence)` pairs,
+    or a degenerate bootstrap distribution.
+    """
+    d = _differences(d, 1 - confidence)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scipy then answers NaN, which is caught below
+        low, high = stats.bootstrap(
+            (d,),
+            np.mean,
+            n_resamples=resamples,
+            confidence_level=confidence,
+            method="BCa",
+            rng=rng,
+        ).confidence_interval
+    if not np.isfinite([low, high]).all():
+        raise NotEstimable("degenerate bootstrap distribution")
+    return Interval(float(d.mean()), float(low), float(high))
+
+
+def tost(d: np.ndarray, margin: float, alpha: float = 0.05) -> tuple[float, Interval]:
+    """Equivalence within ±margin by two one-sided paired t tests (Schuirmann 1987), by statsmodels.
+
+    `d` has shape (n,). Returns p (the larger of the two) and the mean of d with its t interval of
+    level 1 − 2·alpha: p < alpha exactly where that interval lies inside (−margin, margin).
+
+    Raises NotEstimable: d not finite or all equal, or fewer than `fewest_pairs(alpha)` pairs.
+    """
+    if not 0 < margin < np.inf:
+        raise ValueError(f"margin must be positive and finite, not {margin}")
+    described = DescrStatsW(_differences(d, alpha))
+    low, high = described.tconfint_mean(alpha=2 * alpha)
+    p = described.ttost_mean(-margin, margin)[0]
+    return float(p), Interval(float(described.mean), float(low), float(high))
+
+
+def holm(p: np.ndarray, m: int | None = None) -> np.ndarray:
+    """Holm's (1979) adjusted p, shape and order as `p` (k,), by statsmodels.
+
+    `m` >= k is the size of the family where only k of its hypotheses are estimable; the others
+    count as p = 1. ValueError where a p is not in [0, 1] or m < k.
+    """
+    p = np.asarray(p, dtype=float)
+    m = p.size if m is None else m
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("p must have shape (k,) and values in [0, 1]")
+    if m < p.size:
+        raise ValueError(f"a family of {m} cannot hold {p.size} hypotheses")
+    family = np.append(p, np.ones(m - p.size))
+    return multipletests(family, method="holm")[1][: p.size] if m else p
+
+
+def _observations(times: np.ndarray, events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Times as finite floats and events as bools, both of shape (n,)."""
+    times, events = _finite(times, "times"), np.asarray(events, dtype=bool)
+    if times.shape != events.shape:
+        raise ValueError(f"times {times.shape} and events {events.shape} differ in shape")
+    return times, events
+
+
+def kaplan_meier(times: np.ndarray, events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Kaplan–Meier estimate of P(T > t): the distinct times (k,), and survival at each (k,).
+
+    `times` and `events` have shape (n,); events is False where a time is right-censored. By
+    scipy's ecdf. Survival steps down at each time and holds until the next; it is 1 before the
+    first, and 1 throughout where all are censored. Raises NotEstimable: no or non-finite times.
+    """
+    times, events = _observations(times, events)
+    survival = stats.ecdf(stats.CensoredData.right_censored(times, ~events)).sf
+    return survival.quantiles, survival.probabilities
+
+
+def logrank_scores(times: np.ndarray, events: np.ndarray) -> np.ndarray:
+    """Log-rank scores, shape (n,): event − Nelson–Aalen cumulative hazard at its time.
+
+    `times` and `events` have shape (n,), all groups pooled; events is False where a time is
+    right-censored. These are the martingale residuals of the pooled sample (Kalbfleisch & Prentice,
+    The Statistical Analysis of Failure Time Data, ch. 7). All scores sum to 0; those of one group
+    sum to its observed minus its expected number of events in the log-rank test, ties included.
+
+    Raises NotEstimable: no or non-finite times, no event.
+    """
+    times, events = _observations(times, events)
+    if not events.any():
+        raise NotEstimable("all times are censored")
+    _, index, count = np.unique(times, return_inverse=True, return_counts=True)
+    at_risk = count[::-1].cumsum()[::-1]
+    hazard = np.cumsum(np.bincount(index, weights=events) / at_risk)
+    return events - hazard[index]
+
+
+def paired_logrank(
+    times_a: np.ndarray,
+    events_a: np.ndarray,
+    times_b: np.ndarray,
+    events_b: np.ndarray,
+    alternative: Alternative = "two-sided",
+    *,
+    rng: np.random.Generator,
+    resamples: int = 99_999,
+    alpha: float = 0.05,
+) -> float:
+    """p of the log-rank test for n pairs, by swapping the arms within pairs at random.
+
+    All arrays have shape (n,); entry i of a and of b are one pair. alternative="greater": more of
+    a's events than expected, that is **a's events come earlier (a is faster)**; "less": later.
+
+    Swapping leaves the pooled sample, hence all `logrank_scores`, as they are, and flips the sign
+    of one difference score_a − score_b. The sum of these is twice the numerator (a's observed −
+    expected events) of the unpaired log-rank statistic, so this is their `sign_flip`.
+
+    Raises NotEstimable: non-finite times, no event, and as `sign_flip` of the score differences.
+    """
+    a, b = _observations(times_a, events_a), _observations(times_b, events_b)
+    if a[0].shape != b[0].shape:
+        raise ValueError(f"pairs need equal shapes, not {a[0].shape} and {b[0].shape}")
+    scores_a, scores_b = np.split(logrank_scores(*map(np.concatenate, zip(a, b, strict=True))), 2)
+    return sign_flip(scores_a - scores_b, alternative, rng=rng, resamples=resamples, alpha=alpha)
+
+
+def smallest_detectable_difference(
+    sd: float, n: int, alpha: float = 0.05, power: float = 0.8
+) -> float:
+    """Mean difference that n pairs with standard deviation `sd` show with the given power.
+
+    For the two-sided paired t test, by statsmodels; the sign-flip test is about as powerful.
+    """
+    effect = TTestPower().solve_power(nobs=n, alpha=alpha, power=power, alternative="two-sided")
+    return float(sd * effect)

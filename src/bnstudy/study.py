@@ -1,0 +1,284 @@
+"""The study's settings, typed and checked, and the grid of runs they describe.
+
+One source of truth: these classes refuse a bad config.yaml, and the JSON schema that editors use
+(workflow/schemas/config.schema.yaml) is generated from them by `python -m bnstudy.study`.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+Arm = Literal["none", "batch"]
+Width = Annotated[int, Field(gt=0, le=100_000)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Ratio = Annotated[float, Field(gt=1, description="a ratio above 1")]
+
+
+class ConfigError(ValueError):
+    """config.yaml says something the study cannot do; the message names the key and the remedy."""
+
+
+def _distinct(values: list) -> list:
+    repeated = sorted({value for value in values if values.count(value) > 1})
+    if repeated:
+        raise ValueError(f"{', '.join(map(str, repeated))} stands there more than once; name it once")
+    return values
+
+
+def _ascending(bounds: list[float]) -> list[float]:
+    low, high = bounds
+    if not low < high:
+        raise ValueError(f"the lower end {low} must be below the upper end {high}")
+    return bounds
+
+
+Range = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_ascending)]
+
+
+class Section(BaseModel):
+    """A part of config.yaml: unknown keys and wrong types are refused, nothing is converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Seeds(Section):
+    first: Seed = Field(description="first seed")
+    count: PositiveInt = Field(description="number of consecutive seeds", le=1_000_000)
+
+    @model_validator(mode="after")
+    def _within_generator_range(self):
+        if self.first + self.count > 2**32:
+            raise ValueError("first + count must not exceed 2**32, the generators' seed range")
+        return self
+
+
+class Grid(Section):
+    widths: Annotated[list[Width], Field(min_length=1), AfterValidator(_distinct)] = Field(
+        description="numbers of hidden units"
+    )
+    seeds: Seeds
+    arms: Annotated[list[Arm], Field(min_length=1), AfterValidator(_distinct)] = Field(
+        description="network variants"
+    )
+
+
+class Original(Section):
+    width: Width
+    seed: Seed
+
+
+class Ranges(Section):
+    r: Range
+    g: Range
+    b: Range
+
+
+class Dataset(Section):
+    train_size: int = Field(ge=2, le=10_000_000, description="training points")
+    test_size: PositiveInt = Field(le=10_000_000, description="test points")
+    ranges: Ranges = Field(description="each input is uniform on its range")
+
+
+class Training(Section):
+    epochs: PositiveInt = Field(le=100_000_000, description="full-batch Adam steps")
+    learning_rate: PositiveFloat
+    block_size: PositiveInt = Field(description="seeds trained together in one job")
+
+
+class BatchNorm(Section):
+    momentum: float = Field(ge=0, lt=1, description="weight of the OLD running value (PyTorch: new)")
+    epsilon: PositiveFloat = Field(description="added to the variance inside the square root")
+    correction: int = Field(ge=0, le=1, description="the variance divides by n - correction")
+
+
+class Primary(Section):
+    width: Width
+    threshold: PositiveFloat
+
+
+class Analysis(Section):
+    final_window: PositiveInt = Field(description="epochs whose median is the final loss")
+    thresholds: Annotated[list[PositiveFloat], Field(min_length=1), AfterValidator(_distinct)]
+    primary: Primary = Field(description="cell and threshold that decide the claims")
+    alpha: float = Field(gt=0, lt=0.5)
+    equivalence_margin: Ratio
+    sensitivity_margins: Annotated[list[Ratio], AfterValidator(_distinct)]
+    permutations: int = Field(ge=999, le=10_000_000)
+    bootstraps: int = Field(ge=999, le=1_000_000)
+    seed: Seed = Field(description="seed of the permutations and bootstraps")
+
+    @model_validator(mode="after")
+    def _primary_threshold_is_measured(self):
+        if self.primary.threshold not in self.thresholds:
+            raise ValueError(
+                f"primary.threshold {self.primary.threshold} is not one of analysis.thresholds; "
+                "add it there or choose one of them"
+            )
+        return self
+
+
+class Mlflow(Section):
+    tracking_uri: str = Field(min_length=1)
+    experiment: str = Field(min_length=1, max_length=250)
+    curve_points: int = Field(ge=2, le=320, description="log-spaced epochs logged a curve")
+
+
+class Cell(NamedTuple):
+    """One arm at one width."""
+
+    arm: str
+    width: int
+
+
+class Block(NamedTuple):
+    """Seeds of one cell that are trained in one job: those of the study in [start, start + size)."""
+
+    arm: str
+    width: int
+    start: int
+
+
+class FigureSettings(Section):
+    """The settings that a figure may show."""
+
+    preview: bool = Field(description="mark figures and sentences as a preview, not the study")
+    grid: Grid
+    original: Original
+    analysis: Analysis
+
+    @property
+    def grid_seeds(self) -> range:
+        """Seeds that enter tests, bands and aggregates."""
+        return range(self.grid.seeds.first, self.grid.seeds.first + self.grid.seeds.count)
+
+
+class Study(FigureSettings):
+    """All settings of one study: config.yaml as an object."""
+
+    dataset: Dataset
+    training: Training
+    batch_norm: BatchNorm
+    mlflow: Mlflow
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "Study":
+        """Check `config` (config.yaml as nested dicts) and return it typed.
+
+        Raises ConfigError naming every offending key, what stands there and what is expected.
+        """
+        try:
+            return cls.model_validate(dict(config))
+        except ValidationError as error:
+            raise ConfigError("\n".join(map(_explain, error.errors()))) from None
+
+    def cells(self) -> list[Cell]:
+        """Arm × width of the whole study, the original's among them, each once."""
+        grid = [Cell(arm, width) for width in self.grid.widths for arm in self.grid.arms]
+        original = [Cell(arm, self.original.width) for arm in ("none", "batch")]
+        return list(dict.fromkeys(grid + original))
+
+    def seeds(self, cell: Cell) -> list[int]:
+        """The seeds trained in `cell`, ascending: the grid's and, in its own cell, the original's."""
+        arm, width = cell
+        seeds = set()
+        if arm in self.grid.arms and width in self.grid.widths:
+            seeds.update(self.grid_seeds)
+        if width == self.original.width and arm in ("none", "batch"):
+            seeds.add(self.original.seed)
+        return sorted(seeds)
+
+    def blocks(self) -> list[Block]:
+        """The training jobs. A block starts at a multiple of the block size, whatever the grid."""
+        size = self.training.block_size
+        return [
+            Block(*cell, start)
+            for cell in self.cells()
+            for start in sorted({seed - seed % size for seed in self.seeds(cell)})
+        ]
+
+    def block_seeds(self, block: Block) -> list[int]:
+        """The study's seeds in `block`."""
+        end = block.start + self.training.block_size
+        return [s for s in self.seeds(Cell(block.arm, block.width)) if block.start <= s < end]
+
+    def dataset_seeds(self, start: int) -> list[int]:
+        """Seeds of any cell in the block that starts at `start`: the datasets to make."""
+        blocks = [block for block in self.blocks() if block.start == start]
+        return sorted({seed for block in blocks for seed in self.block_seeds(block)})
+
+    def run_settings(self, arm: str) -> dict[str, dict]:
+        """The settings that determine a run of `arm`, beside its width and seed.
+
+        BN's settings are left out for an arm without BN, so that changing them leaves it alone;
+        so is the block size, on which no result depends.
+        """
+        settings = {
+            "dataset": self.dataset.model_dump(),
+            "training": self.training.model_dump(exclude={"block_size"}),
+        }
+        if arm == "batch":
+            settings["batch_norm"] = self.batch_norm.model_dump()
+        return settings
+
+
+def schema() -> dict:
+    """The JSON schema of config.yaml, closed at every level."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Settings of a bnstudy study",
+        **Study.model_json_schema(),
+    }
+
+
+def _explain(error: Mapping[str, Any]) -> str:
+    """One line on one problem: the key, what stands there, what is expected."""
+    place = _path(error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{place}: unknown key{_suggestion(error['loc'])}"
+    if error["type"] == "missing":
+        return f"{place}: missing; add it (config.yaml in the repository shows every key)"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{place} is {error['input']!r}: {message}{_yaml_hint(error['input'])}"
+
+
+def _path(location: tuple) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return "".join(parts).removeprefix(".") or "config"
+
+
+def _suggestion(location: tuple) -> str:
+    *parents, key = location
+    section = Study
+    for parent in parents:
+        section = section.model_fields[parent].annotation
+    known = list(section.model_fields)
+    close = difflib.get_close_matches(str(key), known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+    return f"; {hint}"
+
+
+def _yaml_hint(value: Any) -> str:
+    """What to write instead, where YAML read a number such as 1e-3 as a text."""
+    if not isinstance(value, str):
+        return ""
+    try:
+        return f" (YAML reads {value} as a text; write {float(value)!r})"
+    except ValueError:
+        return ""
+
+
+if __name__ == "__main__":
+    print("# Generated by `make schema` from src/bnstudy/study.py; do not edit.")
+    print(yaml.safe_dump(schema(), sort_keys=False, width=100), end="")

@@ -1,0 +1,45 @@
+"""The study as the rules see it: checked settings, and every helper function they use."""
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT / "src"))
+
+from bnstudy.study import Block, ConfigError, Study
+
+try:
+    STUDY = Study.from_config(config)
+except ConfigError as error:
+    raise WorkflowError(f"The configuration cannot be used:\n{error}")
+
+
+wildcard_constraints:
+    arm="[a-z-]+",
+    width=r"\d+",
+    start=r"\d+",
+
+
+def modules(*names):
+    """Source files of the package, as inputs: an edit reruns the rule, a touch does not.
+
+    Relative to the working folder, so that a clone can be moved with its results.
+    """
+    return [os.path.relpath(ROOT / "src" / "bnstudy" / name) for name in names]
+
+
+TRAINING_CODE = ["data.py", "networks.py", "fused.py", "training.py", "blocks.py", "files.py"]
+
+
+def block_of(wildcards):
+    """The block that a training job's wildcards name."""
+    return Block(wildcards.arm, int(wildcards.width), int(wildcards.start))
+
+
+def block_files(name):
+    """The file `name` of every block, sorted by arm, width and first seed."""
+    pattern = "results/training/{b.arm}/width_{b.width}/seeds_{b.start}/" + name
+    return [pattern.format(b=block) for block in sorted(STUDY.blocks())]

@@ -1,0 +1,52 @@
+"""Figures: one module a figure in src/bnstudy/figures, one entry here.
+
+Needs: results/tables. Makes: results/figures/<name>.pdf, .svg and .png.
+"""
+
+# Figure: the tables it is drawn from.
+FIGURES = {
+    "loss_curves": ["curves.parquet"],
+    "final_loss_ratio": ["runs.csv", "significance.csv"],
+    "epochs_ratio": ["significance.csv"],
+    "final_window": ["runs.csv"],
+}
+FORMATS = ["pdf", "svg", "png"]
+
+
+def all_figures():
+    """Every figure in every format."""
+    return expand("results/figures/{figure}.{format}", figure=FIGURES, format=FORMATS)
+
+
+rule figure:
+    """Draw one figure from its tables."""
+    input:
+        code=lambda wildcards: modules(
+            f"figures/{wildcards.figure}.py",
+            "figures/style.py",
+            "figures/bnstudy.mplstyle",
+            "measures.py",
+        ),
+        tables=lambda wildcards: expand(
+            "results/tables/{table}", table=FIGURES[wildcards.figure]
+        ),
+    output:
+        expand("results/figures/{{figure}}.{format}", format=FORMATS),
+    log:
+        "logs/figures/{figure}.log",
+    params:
+        study={
+            key: value
+            for key, value in STUDY.model_dump().items()
+            if key in ("preview", "grid", "original", "analysis")
+        },
+    wildcard_constraints:
+        figure="|".join(FIGURES),
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/figure.py"

@@ -1,0 +1,17 @@
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
+from bnstudy.logs import open_log
+
+open_log(snakemake.log[0])
+from bnstudy.blocks import train_block
+
+train_block(
+    snakemake.input.data,
+    *snakemake.output,
+    arm=snakemake.wildcards.arm,
+    width=int(snakemake.wildcards.width),
+    seeds=snakemake.params.seeds,
+    settings=snakemake.params.settings,
+)
