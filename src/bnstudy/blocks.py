@@ -60,9 +60,9 @@ def curves_table(arm: str, width: int, seeds: Sequence[int], curves: Curves) -> 
     rows = len(seeds) * epochs
     return pa.table({
         "arm": pa.DictionaryArray.from_arrays(np.zeros(rows, np.int8), [arm]),
-        "width": np.full(rows, width, np.int32),
-        "seed": np.repeat(np.array(seeds, np.int64), epochs),
-        "epoch": np.tile(np.arange(epochs, dtype=np.int32), len(seeds)),
+        "width": np.full(rows, width),
+        "seed": np.repeat(np.array(seeds), epochs),
+        "epoch": np.tile(np.arange(epochs), len(seeds)),
         "train_loss": curves.train_loss.ravel(),
         "test_loss": curves.test_loss.ravel(),
     })  # fmt: skip

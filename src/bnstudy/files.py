@@ -56,7 +56,7 @@ def write_csv(path: str | Path, table: pd.DataFrame) -> None:
 
 def read_csv(path: str | Path) -> pd.DataFrame:
     """A table of `write_csv`, floats bit for bit; the arm `none` stays a text."""
-    return pd.read_csv(path, float_precision="round_trip", keep_default_na=False, na_values=[""])
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def write_data(path: str | Path, data: Data) -> None:

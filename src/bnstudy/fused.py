@@ -70,7 +70,7 @@ def _activate(x, A, a, h, m):
     """h = tanh(x A + a) for the m samples of x, with an absolute error below 3e-16.
 
     tanh(z) = 1 - 2 / (exp(2z) + 1), where exp(y) = 2^k · exp(r) with k = round(y / ln 2) and exp(r)
-    is its Taylor polynomial of degree 13. Straight-line code, so that it vectorises, unlike a call
+    is its Taylor polynomial of degree 13, by Estrin's scheme. Straight-line code, so that it vectorises, unlike a call
     of the C library (`error_model`: a check for division by zero would stop that). Apart from the
     sums below, because reassociation would undo the rounding of k.
     """
@@ -83,19 +83,11 @@ def _activate(x, A, a, h, m):
             shifted = y * _LOG2E + _ROUND
             k = shifted - _ROUND
             r = (y - k * _LN2_HIGH) - k * _LN2_LOW
-            p = _T13 * r + _T12
-            p = p * r + _T11
-            p = p * r + _T10
-            p = p * r + _T9
-            p = p * r + _T8
-            p = p * r + _T7
-            p = p * r + _T6
-            p = p * r + _T5
-            p = p * r + _T4
-            p = p * r + _T3
-            p = p * r + 0.5
-            p = p * r + 1.0
-            p = p * r + 1.0
+            r2 = r * r
+            r4 = r2 * r2
+            low = (1.0 + r) + (0.5 + _T3 * r) * r2 + ((_T4 + _T5 * r) + (_T6 + _T7 * r) * r2) * r4
+            high = (_T8 + _T9 * r) + (_T10 + _T11 * r) * r2 + (_T12 + _T13 * r) * r4
+            p = low + high * (r4 * r4)
             power = _from_bits((_bits(shifted) << 52) + _EXPONENT_OF_ONE)
             h[j, i] = 1.0 - 2.0 / (p * power + 1.0)
 

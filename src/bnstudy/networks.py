@@ -27,10 +27,15 @@ class Moments(NamedTuple):
 
     @classmethod
     def of(cls, inputs: Tensor, correction: int) -> "Moments":
-        """Of inputs (R, n, inputs), over n."""
-        mean = inputs.mean(dim=1, keepdim=True)
-        centred = inputs - mean
-        return cls(mean, centred.mT @ centred / (inputs.shape[1] - correction))
+        """Of inputs (R, n, inputs), over n.
+
+        One replicate at a time: in a batched sum or product the order of the additions, and with it
+        the last bit, may depend on the number of replicates.
+        """
+        means = [replicate.mean(dim=0, keepdim=True) for replicate in inputs]
+        centred = [replicate - mean for replicate, mean in zip(inputs, means, strict=True)]
+        covariances = [c.mT @ c / (len(c) - correction) for c in centred]
+        return cls(torch.stack(means), torch.stack(covariances))
 
 
 class Affine(NamedTuple):
