@@ -57,7 +57,9 @@ class Data:
 def targets(inputs: np.ndarray) -> np.ndarray:
     """(x, y, lv) of inputs (r, g, b); both of shape (..., 3)."""
     r, g, b = np.moveaxis(inputs, -1, 0)
-    return np.stack([r + 2 * g + 3 * b, r**2 + 2 * g**2 + 3 * b**2, -3 * r - 4 * g - 5 * b], axis=-1)
+    return np.stack(
+        [r + 2 * g + 3 * b, r**2 + 2 * g**2 + 3 * b**2, -3 * r - 4 * g - 5 * b], axis=-1
+    )
 
 
 def draw_inputs(
@@ -78,7 +80,7 @@ def make_data(
     seeds = list(seeds)
     train, test = [], []
     for seed in seeds:
-        generator = np.random.RandomState(seed)  # noqa: NPY002 - the original's stream
+        generator = np.random.RandomState(seed)
         train.append(draw_inputs(generator, train_size, ranges))
         test.append(draw_inputs(generator, test_size, ranges))
     train_inputs, test_inputs = np.stack(train), np.stack(test)

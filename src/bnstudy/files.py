@@ -94,9 +94,10 @@ def write_parquet(path: str | Path, tables: Iterable[pa.Table]) -> None:
     """Tables of one schema below each other, each a row group, never all in memory at once."""
     tables = iter(tables)
     first = next(tables)
-    with atomic(path) as temporary, pq.ParquetWriter(
-        temporary, first.schema, compression="zstd"
-    ) as writer:
+    with (
+        atomic(path) as temporary,
+        pq.ParquetWriter(temporary, first.schema, compression="zstd") as writer,
+    ):
         for table in itertools.chain([first], tables):
             writer.write_table(table, row_group_size=len(table))
 

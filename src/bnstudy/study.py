@@ -33,7 +33,9 @@ class ConfigError(ValueError):
 def _distinct(values: list) -> list:
     repeated = sorted({value for value in values if values.count(value) > 1})
     if repeated:
-        raise ValueError(f"{', '.join(map(str, repeated))} stands there more than once; name it once")
+        raise ValueError(
+            f"{', '.join(map(str, repeated))} stands there more than once; name it once"
+        )
     return values
 
 
@@ -98,7 +100,9 @@ class Training(Section):
 
 
 class BatchNorm(Section):
-    momentum: float = Field(ge=0, lt=1, description="weight of the OLD running value (PyTorch: new)")
+    momentum: float = Field(
+        ge=0, lt=1, description="weight of the OLD running value (PyTorch: new)"
+    )
     epsilon: PositiveFloat = Field(description="added to the variance inside the square root")
     correction: int = Field(ge=0, le=1, description="the variance divides by n - correction")
 

@@ -77,9 +77,7 @@ def train(
     test_loss_of = objective(network, data.test_inputs, data.test_targets)
     # Neither foreach nor fused: those make an element's rounding depend on its place in memory,
     # and with it the results on how seeds are cut into blocks.
-    optimizer = torch.optim.Adam(
-        network.parameters(), lr=learning_rate, foreach=False, fused=False
-    )
+    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, foreach=False, fused=False)
     train_loss, test_loss = np.empty((2, len(data.seeds), epochs))
     progress = Progress(epochs, models=len(data.seeds))
     for epoch in range(epochs):

@@ -1,0 +1,61 @@
+"""Every figure draws from small tables, also from degenerate ones, to the same bytes each time."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bnstudy import figures
+from bnstudy.figures import epochs_ratio, final_loss_ratio, final_window, loss_curves, style
+from bnstudy.hypotheses import significance
+from bnstudy.study import FigureSettings
+
+MODULES = [loss_curves, final_loss_ratio, epochs_ratio, final_window]
+
+
+def study(config, **analysis) -> FigureSettings:
+    settings = {key: config[key] for key in ("preview", "grid", "original", "analysis")}
+    settings["analysis"] |= {"permutations": 999, "bootstraps": 999} | analysis
+    return FigureSettings(**settings)
+
+
+def tables(settings: FigureSettings, count: int) -> dict[str, pd.DataFrame]:
+    rng = np.random.default_rng(1)
+    runs, curves = [], []
+    for width in (10, 300):
+        for arm in ("none", "batch"):
+            for seed in (0, *range(1000, 1000 + count)):
+                losses = np.geomspace(100, 1e-3, 50) * np.exp(rng.normal(0, 0.1, 50))
+                row = {"arm": arm, "width": width, "seed": seed, "in_grid": seed > 0,
+                       "final_test_loss": losses[-5:].mean(), "last_test_loss": losses[-1]}  # fmt: skip
+                for threshold in settings.analysis.thresholds:
+                    row[f"epochs_to_{threshold:g}"] = rng.integers(10, 50)
+                    row[f"reached_{threshold:g}"] = threshold > 0.01
+                runs.append(row)
+                if width == settings.original.width:
+                    curves.append(pd.DataFrame({"arm": arm, "seed": seed, "epoch": range(50),
+                                                "train_loss": losses, "test_loss": losses}))  # fmt: skip
+    runs = pd.DataFrame(runs)
+    return {"runs": runs, "curves": pd.concat(curves),
+            "significance": significance(runs, settings.analysis)}  # fmt: skip
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.split(".")[-1])
+@pytest.mark.parametrize("count", [8, 1, 0])
+def test_figures_draw_and_their_bytes_repeat(config, module, count, tmp_path):
+    settings = study(config)
+    made = tables(settings, count)
+    for suffix in style.METADATA:
+        first, second = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
+        for path in (first, second):
+            style.save(module.draw(made, settings), path, preview=False)
+        assert first.read_bytes() == second.read_bytes() and first.stat().st_size > 1000
+
+
+def test_figure_one_has_the_articles_legend_and_colours(config):
+    settings = study(config)
+    left = loss_curves.draw(tables(settings, 3), settings).axes[0]
+    labels = [text.get_text() for text in left.get_legend().get_texts()]
+    assert labels == ["train with BN", "test with BN", "train without BN", "test without BN"]
+    assert [line.get_color() for line in left.lines] == ["red", "red", "blue", "blue"]
+    assert [line.get_linestyle() for line in left.lines] == ["-", "--", "-", "--"]
+    assert left.get_yscale() == "log" and figures.__doc__

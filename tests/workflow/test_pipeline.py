@@ -1,0 +1,190 @@
+"""The real `snakemake` command on a tiny study: end to end, and only what changed is redone."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PARTS = ["Snakefile", "config.yaml", "environment.yml", "workflow", "src", "profiles"]
+FIGURES = ["loss_curves", "final_loss_ratio", "epochs_ratio", "final_window"]
+
+
+class Clone:
+    """A copy of the workflow, in which settings and code may be edited, and its tiny study."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        for part in PARTS:
+            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
+            copy(ROOT / part, folder / part)
+        self.settings = yaml.safe_load((ROOT / "tests" / "config.yaml").read_text())
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+        (self.folder / "tiny.yaml").write_text(yaml.safe_dump(self.settings))
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml"]
+        return subprocess.run(
+            [*command, *arguments], cwd=self.folder, capture_output=True, text=True, check=False
+        )
+
+    def planned(self) -> dict[str, int]:
+        """Rule → number of jobs that the next run would do."""
+        result = self.snakemake("--dry-run")
+        assert result.returncode == 0, result.stderr
+        rows = re.findall(r"^(\w+) +(\d+)$", result.stdout + result.stderr, re.MULTILINE)
+        return {rule: int(count) for rule, count in rows if rule not in ("total", "all")}
+
+    def results(self) -> dict[str, bytes]:
+        """The bytes of tables and figures; runs.csv without the measured seconds."""
+        made = {p.name: p.read_bytes() for p in (self.folder / "results").glob("[tf]*/*")
+                if p.is_file()}  # fmt: skip
+        runs = pd.read_csv(self.folder / "results/tables/runs.csv").drop(columns="seconds")
+        return made | {"runs.csv": runs.to_csv().encode()}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A finished tiny study."""
+    clone = Clone(tmp_path_factory.mktemp("clone"))
+    result = clone.snakemake()
+    assert result.returncode == 0, result.stderr[-3000:]
+    return clone
+
+
+@pytest.fixture
+def edit(clone):
+    """Edit a file or the settings for one test; both are put back afterwards."""
+    settings, files = yaml.safe_dump(clone.settings), {}
+
+    def append(path: str, text: str = "\n# edited\n"):
+        file = clone.folder / path
+        files[file] = file.read_bytes()
+        file.write_text(file.read_text() + text)
+
+    yield append
+    clone.settings = yaml.safe_load(settings)
+    for file, content in files.items():
+        file.write_bytes(content)
+
+
+def test_the_study_is_whole(clone):
+    results = clone.folder / "results"
+    runs = pd.read_csv(results / "tables/runs.csv", keep_default_na=False)
+    assert len(runs) == 2 * 2 * 7 + 2 and runs.run_key.is_unique
+    assert (~runs.in_grid).sum() == 2 and (runs.seconds > 0).all()
+    curves = pd.read_parquet(results / "tables/curves.parquet")
+    columns = ["arm", "width", "seed", "epoch", "train_loss", "test_loss"]
+    assert list(curves.columns) == columns and len(curves) == len(runs) * 30
+    key = columns[:4]
+    assert curves.astype({"arm": str})[key].equals(
+        curves.astype({"arm": str})[key].sort_values(key, ignore_index=True)
+    )
+    assert len(pd.read_csv(results / "tables/significance.csv")) == 2 * (5 * 3 + 3)
+    for figure in FIGURES:
+        assert all((results / f"figures/{figure}.{s}").exists() for s in ("pdf", "svg", "png"))
+    assert (clone.folder / "mlflow.db").exists()
+
+
+def test_every_run_is_in_mlflow_once(clone):
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{clone.folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("tiny")
+    tracked = client.search_runs([experiment.experiment_id], max_results=1000)
+    runs = pd.read_csv(clone.folder / "results/tables/runs.csv", keep_default_na=False)
+    assert sorted(run.data.tags["run_key"] for run in tracked) == sorted(runs.run_key)
+    assert {run.info.status for run in tracked} == {"FINISHED"}
+    by_key = runs.set_index("run_key")
+    for run in tracked:
+        row = by_key.loc[run.data.tags["run_key"]]
+        assert run.data.metrics["final_test_loss"] == row.final_test_loss
+        assert run.data.params["training.epochs"] == "30"
+        assert len(client.get_metric_history(run.info.run_id, "loss/train")) > 10
+
+
+def test_a_second_run_does_nothing(clone):
+    assert clone.planned() == {}
+    assert "Nothing to be done" in clone.snakemake().stderr
+
+
+def test_touching_sources_does_nothing(clone):
+    for file in (clone.folder / "src/bnstudy").rglob("*.py"):
+        file.touch()
+    assert clone.planned() == {}
+
+
+def test_a_new_width_trains_only_its_cells(clone, edit):
+    clone.settings["grid"]["widths"].append(12)
+    planned = clone.planned()
+    assert planned["train"] == 2 * 2 and "dataset" not in planned
+
+
+def test_a_new_block_of_seeds_trains_only_it(clone, edit):
+    """Seeds 10-16 lie in the blocks 10 and 15; up to 24 the block 15 grows and 20 is new."""
+    clone.settings["grid"]["seeds"]["count"] = 15
+    planned = clone.planned()
+    assert planned["train"] == 2 * 2 * 2 and planned["dataset"] == 2
+
+
+def test_editing_the_training_code_retrains_all(clone, edit):
+    edit("src/bnstudy/training.py")
+    assert clone.planned()["train"] == 10
+
+
+def test_editing_a_figure_redraws_it_alone(clone, edit):
+    edit("src/bnstudy/figures/epochs_ratio.py")
+    assert clone.planned() == {"figure": 1}
+
+
+def test_editing_the_style_redraws_the_figures_alone(clone, edit):
+    edit("src/bnstudy/figures/bnstudy.mplstyle")
+    assert clone.planned() == {"figure": len(FIGURES)}
+
+
+def test_changing_the_analysis_trains_nothing(clone, edit):
+    clone.settings["analysis"]["alpha"] = 0.01
+    planned = clone.planned()
+    assert "significance" in planned and "train" not in planned and "curves" not in planned
+
+
+def test_changing_bns_settings_leaves_the_other_arm_alone(clone, edit):
+    clone.settings["batch_norm"] = {"momentum": 0.8}
+    assert clone.planned()["train"] == 5
+
+
+def test_a_rebuild_is_identical_whatever_the_block_size(clone, tmp_path):
+    """Another folder, other blocks, one core: the same bytes, measured seconds apart."""
+    again = Clone(tmp_path)
+    again.settings["training"]["block_size"] = 3
+    result = again.snakemake("--cores", "1", "--until", "figure")
+    assert result.returncode == 0, result.stderr[-3000:]
+    ours, theirs = again.results(), clone.results()
+    assert ours.keys() == theirs.keys()
+    curves = [pd.read_parquet(c.folder / "results/tables/curves.parquet") for c in (clone, again)]
+    pd.testing.assert_frame_equal(*curves, check_exact=True)
+    different = {name for name in ours if ours[name] != theirs[name]}
+    assert different <= {"curves.parquet"}, "its row groups are the blocks"
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"grid": {"widhts": [5]}}, "grid.widhts: unknown key; did you mean widths?"),
+        ({"training": {"learning_rate": "1e-3"}}, "write 0.001"),
+        ({"dataset": {"test_size": 0}}, "dataset.test_size is 0"),
+    ],
+)
+def test_a_bad_config_is_refused_before_any_job(clone, tmp_path, settings, says):
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(settings))
+    result = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "bad.yaml",
+         "--snakefile", str(clone.folder / "Snakefile")],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode != 0 and says in result.stderr
+    assert "Traceback" not in result.stderr and not (tmp_path / "results").exists()
