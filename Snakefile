@@ -23,5 +23,5 @@ rule all:
         rules.curves.output,
         rules.runs.output,
         rules.significance.output,
-        all_figures(),
+        expand("results/figures/{figure}.{format}", figure=FIGURES, format=FORMATS),
         rules.track.output,

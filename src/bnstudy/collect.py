@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bnstudy.files import read_json
-from bnstudy.measures import epochs_to, final_loss
+from bnstudy.measures import epochs_to, final_loss, threshold_columns
 
 
 def collect_curves(blocks: Sequence[Path]) -> Iterator[pa.Table]:
@@ -38,11 +38,6 @@ def collect_runs(
     runs = pd.concat(frames, ignore_index=True)
     runs.insert(4, "in_grid", runs.seed.isin([s for s in runs.seed if s in grid_seeds]))
     return runs
-
-
-def threshold_columns(threshold: float) -> tuple[str, str]:
-    """Names of the two columns of runs.csv on one threshold."""
-    return f"epochs_to_{threshold:g}", f"reached_{threshold:g}"
 
 
 def _runs_of_block(

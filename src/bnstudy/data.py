@@ -65,7 +65,7 @@ def targets(inputs: np.ndarray) -> np.ndarray:
 def draw_inputs(
     generator: np.random.RandomState, size: int, ranges: Mapping[str, Sequence[float]]
 ) -> np.ndarray:
-    """`size` inputs, shape (size, 3): all r first, then all g, then all b, as the original draws."""
+    """`size` inputs (size, 3): all r first, then all g, then all b, as the original draws."""
     return np.stack([generator.uniform(*ranges[name], size) for name in INPUTS], axis=-1)
 
 

@@ -103,7 +103,7 @@ def write_parquet(path: str | Path, tables: Iterable[pa.Table]) -> None:
 
 
 def read_curves(path: str | Path, **where: str | int) -> pd.DataFrame:
-    """The loss curves in `path`, sorted; only the rows where the named columns have these values."""
+    """The loss curves in `path`, sorted; only rows where the named columns have these values."""
     filters = [(column, "=", value) for column, value in where.items()] or None
     return pq.read_table(path, filters=filters, partitioning=None).to_pandas()
 

@@ -70,9 +70,9 @@ def _activate(x, A, a, h, m):
     """h = tanh(x A + a) for the m samples of x, with an absolute error below 3e-16.
 
     tanh(z) = 1 - 2 / (exp(2z) + 1), where exp(y) = 2^k · exp(r) with k = round(y / ln 2) and exp(r)
-    is its Taylor polynomial of degree 13, by Estrin's scheme. Straight-line code, so that it vectorises, unlike a call
-    of the C library (`error_model`: a check for division by zero would stop that). Apart from the
-    sums below, because reassociation would undo the rounding of k.
+    is its Taylor polynomial of degree 13, by Estrin's scheme. Straight-line code, so that it
+    vectorises, unlike a call of the C library (`error_model`: a check for division by zero would
+    stop that). Apart from the sums below, because reassociation would undo the rounding of k.
     """
     for j in range(h.shape[0]):
         A0, A1, A2, bias = 2.0 * A[0, j], 2.0 * A[1, j], 2.0 * A[2, j], 2.0 * a[j]

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from bnstudy import statistics
-from bnstudy.collect import threshold_columns
+from bnstudy.measures import log_ratio, paired, threshold_columns
 from bnstudy.statistics import Interval, NotEstimable
 from bnstudy.study import Analysis
 
@@ -50,22 +50,6 @@ def significance(runs: pd.DataFrame, analysis: Analysis, preview: bool = False) 
         prefix + _sentence(row, faster) if row.verdict else "" for row in table.itertuples()
     ]
     return table
-
-
-def paired(runs: pd.DataFrame, width: int, column: str) -> tuple[np.ndarray, np.ndarray]:
-    """`column` of the arms none and batch at `width`, (n,) each, for the seeds that both have."""
-    cell = runs[(runs.width == width) & runs.arm.isin(["none", "batch"])]
-    table = cell.pivot(index="seed", columns="arm", values=column)
-    table = table.reindex(columns=["none", "batch"]).dropna()
-    return table["none"].to_numpy(), table["batch"].to_numpy()
-
-
-def log_ratio(runs: pd.DataFrame, width: int, column: str) -> np.ndarray:
-    """d = ln(batch) - ln(none) of `column`, a pair each, ordered by seed. Not finite where a run
-    of the pair diverged: the tests refuse it by name instead of dropping the pair."""
-    none, batch = paired(runs, width, column)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log(batch.astype(float)) - np.log(none.astype(float))
 
 
 def _generator(analysis: Analysis, *name) -> np.random.Generator:

@@ -1,6 +1,7 @@
-"""From loss curves to one number a run."""
+"""From loss curves to one number a run, and from the table of runs to one number a pair."""
 
 import numpy as np
+import pandas as pd
 
 
 def log_spaced_epochs(epochs: int, points: int) -> np.ndarray:
@@ -32,3 +33,24 @@ def epochs_to(losses: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndar
     below = losses <= threshold
     reached = below.any(axis=-1)
     return np.where(reached, below.argmax(axis=-1) + 1, losses.shape[-1]), reached
+
+
+def threshold_columns(threshold: float) -> tuple[str, str]:
+    """Names of the two columns of runs.csv on one threshold."""
+    return f"epochs_to_{threshold:g}", f"reached_{threshold:g}"
+
+
+def paired(runs: pd.DataFrame, width: int, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """`column` of the arms none and batch at `width`, (n,) each, for the seeds that both have."""
+    cell = runs[(runs.width == width) & runs.arm.isin(["none", "batch"])]
+    table = cell.pivot(index="seed", columns="arm", values=column)
+    table = table.reindex(columns=["none", "batch"]).dropna()
+    return table["none"].to_numpy(), table["batch"].to_numpy()
+
+
+def log_ratio(runs: pd.DataFrame, width: int, column: str) -> np.ndarray:
+    """d = ln(batch) - ln(none) of `column`, a pair each, ordered by seed. Not finite where a run
+    of the pair diverged: the tests refuse it by name instead of dropping the pair."""
+    none, batch = paired(runs, width, column)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(batch.astype(float)) - np.log(none.astype(float))

@@ -100,9 +100,7 @@ class Training(Section):
 
 
 class BatchNorm(Section):
-    momentum: float = Field(
-        ge=0, lt=1, description="weight of the OLD running value (PyTorch: new)"
-    )
+    momentum: float = Field(ge=0, lt=1, description="weight of the OLD running value")
     epsilon: PositiveFloat = Field(description="added to the variance inside the square root")
     correction: int = Field(ge=0, le=1, description="the variance divides by n - correction")
 
@@ -147,7 +145,7 @@ class Cell(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Seeds of one cell that are trained in one job: those of the study in [start, start + size)."""
+    """A training job: the seeds of one cell from `start` on, a block size's worth at most."""
 
     arm: str
     width: int
@@ -194,7 +192,7 @@ class Study(FigureSettings):
         return list(dict.fromkeys(grid + original))
 
     def seeds(self, cell: Cell) -> list[int]:
-        """The seeds trained in `cell`, ascending: the grid's and, in its own cell, the original's."""
+        """The seeds trained in `cell`, ascending: the grid's and, where it belongs, the original's."""
         arm, width = cell
         seeds = set()
         if arm in self.grid.arms and width in self.grid.widths:

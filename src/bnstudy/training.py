@@ -109,7 +109,7 @@ def checkpoint(network: nn.Module, optimizer: torch.optim.Adam) -> dict[str, Ten
 
 
 class Progress:
-    """Says in the log, at most every few seconds, how far a block is and how long it still takes."""
+    """Says in the log, every few seconds, how far a block is and how long it still takes."""
 
     def __init__(self, epochs: int, models: int, every: float = 5.0):
         self.epochs, self.models, self.every = epochs, models, every

@@ -26,14 +26,16 @@ def tables(settings: FigureSettings, count: int) -> dict[str, pd.DataFrame]:
             for seed in (0, *range(1000, 1000 + count)):
                 losses = np.geomspace(100, 1e-3, 50) * np.exp(rng.normal(0, 0.1, 50))
                 row = {"arm": arm, "width": width, "seed": seed, "in_grid": seed > 0,
-                       "final_test_loss": losses[-5:].mean(), "last_test_loss": losses[-1]}  # fmt: skip
+                       "final_test_loss": np.median(losses[-5:]),
+                       "last_test_loss": losses[-1]}  # fmt: skip
                 for threshold in settings.analysis.thresholds:
                     row[f"epochs_to_{threshold:g}"] = rng.integers(10, 50)
                     row[f"reached_{threshold:g}"] = threshold > 0.01
                 runs.append(row)
                 if width == settings.original.width:
-                    curves.append(pd.DataFrame({"arm": arm, "seed": seed, "epoch": range(50),
-                                                "train_loss": losses, "test_loss": losses}))  # fmt: skip
+                    both = {"train_loss": losses, "test_loss": losses}
+                    curve = {"arm": arm, "seed": seed, "epoch": range(50)} | both
+                    curves.append(pd.DataFrame(curve))
     runs = pd.DataFrame(runs)
     return {"runs": runs, "curves": pd.concat(curves),
             "significance": significance(runs, settings.analysis)}  # fmt: skip

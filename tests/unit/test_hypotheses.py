@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bnstudy.hypotheses import log_ratio, significance
+from bnstudy.hypotheses import significance
+from bnstudy.measures import log_ratio
 from bnstudy.study import Study
 
 

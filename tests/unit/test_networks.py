@@ -1,6 +1,5 @@
 """The layers: what BN is, its invariances and gradients, and the paired initial weights."""
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -26,7 +25,7 @@ def test_output_has_mean_0_and_spread_1_whatever_the_inputs_mean_and_spread(seed
         out.mean(1), torch.zeros(2, 4, dtype=torch.float64), atol=1e-9, rtol=0
     )
     # σ contains ε: the spread is 1/√(1 + ε/Var), at most 1e-6 / (2 · 0.1² · ~0.5) below 1
-    torch.testing.assert_close(out.std(1), torch.ones(2, 4, dtype=torch.float64), atol=3e-4, rtol=0)
+    torch.testing.assert_close(out.std(1), one, atol=3e-4, rtol=0)
 
 
 @given(seeds, st.floats(-10, 10), st.floats(0.5, 20))

@@ -54,7 +54,7 @@ def test_bad_input_is_refused_by_name(config, path, value, says):
 
 def test_a_missing_key_is_named(config):
     del config["training"]["epochs"]
-    with pytest.raises(ConfigError, match="training.epochs: missing"):
+    with pytest.raises(ConfigError, match=r"training\.epochs: missing"):
         Study.from_config(config)
 
 

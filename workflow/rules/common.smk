@@ -18,9 +18,9 @@ except ConfigError as error:
 
 
 wildcard_constraints:
-    arm="[a-z-]+",
-    width=r"\d+",
-    start=r"\d+",
+    arm="[a-z-]{1,}",
+    width=r"\d{1,}",
+    start=r"\d{1,}",
 
 
 def modules(*names):
@@ -31,7 +31,14 @@ def modules(*names):
     return [os.path.relpath(ROOT / "src" / "bnstudy" / name) for name in names]
 
 
-TRAINING_CODE = ["data.py", "networks.py", "fused.py", "training.py", "blocks.py", "files.py"]
+TRAINING_CODE = [
+    "data.py",
+    "networks.py",
+    "fused.py",
+    "training.py",
+    "blocks.py",
+    "files.py",
+]
 
 
 def block_of(wildcards):
@@ -41,5 +48,7 @@ def block_of(wildcards):
 
 def block_files(name):
     """The file `name` of every block, sorted by arm, width and first seed."""
-    pattern = "results/training/{b.arm}/width_{b.width}/seeds_{b.start}/" + name
-    return [pattern.format(b=block) for block in sorted(STUDY.blocks())]
+    return [
+        f"results/training/{arm}/width_{width}/seeds_{start}/{name}"
+        for arm, width, start in sorted(STUDY.blocks())
+    ]

@@ -12,14 +12,14 @@ rule dataset:
         data="results/datasets/seeds_{start}.npz",
     log:
         "logs/dataset/seeds_{start}.log",
-    params:
-        seeds=lambda wildcards: STUDY.dataset_seeds(int(wildcards.start)),
-        settings=STUDY.dataset.model_dump(),
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=500,
         runtime=5,
-    conda:
-        "../../environment.yml"
+    params:
+        seeds=lambda wildcards: STUDY.dataset_seeds(int(wildcards.start)),
+        settings=STUDY.dataset.model_dump(),
     script:
         "../scripts/dataset.py"

@@ -13,11 +13,6 @@ FIGURES = {
 FORMATS = ["pdf", "svg", "png"]
 
 
-def all_figures():
-    """Every figure in every format."""
-    return expand("results/figures/{figure}.{format}", figure=FIGURES, format=FORMATS)
-
-
 rule figure:
     """Draw one figure from its tables."""
     input:
@@ -34,19 +29,19 @@ rule figure:
         expand("results/figures/{{figure}}.{format}", format=FORMATS),
     log:
         "logs/figures/{figure}.log",
+    wildcard_constraints:
+        figure="|".join(FIGURES),
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
     params:
         study={
             key: value
             for key, value in STUDY.model_dump().items()
             if key in ("preview", "grid", "original", "analysis")
         },
-    wildcard_constraints:
-        figure="|".join(FIGURES),
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    conda:
-        "../../environment.yml"
     script:
         "../scripts/figure.py"

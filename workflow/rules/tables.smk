@@ -13,12 +13,12 @@ rule curves:
         table="results/tables/curves.parquet",
     log:
         "logs/curves.log",
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
-    conda:
-        "../../environment.yml"
     script:
         "../scripts/curves.py"
 
@@ -33,16 +33,16 @@ rule runs:
         table="results/tables/runs.csv",
     log:
         "logs/runs.log",
-    params:
-        grid_seeds=STUDY.grid.seeds.model_dump(),
-        final_window=STUDY.analysis.final_window,
-        thresholds=STUDY.analysis.thresholds,
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
-    conda:
-        "../../environment.yml"
+    params:
+        grid_seeds=STUDY.grid.seeds.model_dump(),
+        final_window=STUDY.analysis.final_window,
+        thresholds=STUDY.analysis.thresholds,
     script:
         "../scripts/runs.py"
 
@@ -50,20 +50,20 @@ rule runs:
 rule significance:
     """Test the hypotheses, with effects, intervals and verdicts."""
     input:
-        code=modules("hypotheses.py", "statistics.py", "files.py"),
+        code=modules("hypotheses.py", "statistics.py", "measures.py", "files.py"),
         runs="results/tables/runs.csv",
     output:
         table="results/tables/significance.csv",
     log:
         "logs/significance.log",
-    params:
-        analysis=STUDY.analysis.model_dump(),
-        preview=STUDY.preview,
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=10,
-    conda:
-        "../../environment.yml"
+    params:
+        analysis=STUDY.analysis.model_dump(),
+        preview=STUDY.preview,
     script:
         "../scripts/significance.py"

@@ -18,13 +18,13 @@ rule track:
         "logs/track.log",
     benchmark:
         "results/benchmarks/track.tsv"
-    params:
-        settings=STUDY.mlflow.model_dump(),
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=2000,
         runtime=60,
-    conda:
-        "../../environment.yml"
+    params:
+        settings=STUDY.mlflow.model_dump(),
     script:
         "../scripts/track.py"

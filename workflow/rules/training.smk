@@ -18,14 +18,14 @@ rule train:
         "logs/train/{arm}/width_{width}/seeds_{start}.log",
     benchmark:
         "results/benchmarks/train/{arm}/width_{width}/seeds_{start}.tsv"
-    params:
-        seeds=lambda wildcards: STUDY.block_seeds(block_of(wildcards)),
-        settings=lambda wildcards: STUDY.run_settings(wildcards.arm),
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=120,
-    conda:
-        "../../environment.yml"
+    params:
+        seeds=lambda wildcards: STUDY.block_seeds(block_of(wildcards)),
+        settings=lambda wildcards: STUDY.run_settings(wildcards.arm),
     script:
         "../scripts/train.py"

@@ -39,5 +39,6 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
     ratio_ticks(axes.yaxis, min([0.7, *shown]) / 1.1, max([1.5, *shown]) * 1.1)
     axes.text(0.01, 0.98, "▼ faster with BN", transform=axes.transAxes, va="top", fontsize=6.5,
               color="0.4")  # fmt: skip
-    axes.legend(ncols=2, loc="upper right")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(ncols=2, loc="upper right")
     return figure

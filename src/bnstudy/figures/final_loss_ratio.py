@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnstudy.figures.style import ARM_COLOURS, plain_log_ticks, ratio_ticks, subplots
-from bnstudy.hypotheses import log_ratio
+from bnstudy.measures import log_ratio
 from bnstudy.study import FigureSettings
 
 
@@ -21,7 +21,7 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
     for row in tests.itertuples():
         ratios = np.exp(log_ratio(runs[runs.in_grid], row.width, "final_test_loss"))
         ratios = ratios[np.isfinite(ratios)]
-        spread = np.exp(np.linspace(-0.12, 0.12, len(ratios))) if len(ratios) > 1 else 1.0
+        spread = np.exp(np.linspace(-0.12, 0.12, len(ratios)))
         axes.plot(row.width * spread, ratios, "o", markersize=2, color="0.6", zorder=2)
         error = [[row.hl_ratio - row.hl_ratio_low], [row.hl_ratio_high - row.hl_ratio]]
         axes.errorbar(row.width, row.hl_ratio, error, fmt="o", color=ARM_COLOURS["batch"],

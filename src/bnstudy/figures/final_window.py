@@ -25,5 +25,6 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
              ylabel=f"last epoch / median of last {window}, test loss")  # fmt: skip
     plain_log_ticks(axes.xaxis, sorted(set(runs.width)))
     ratio_ticks(axes.yaxis, min([0.7, *ratios]) / 1.05, max([1.5, *ratios]) * 1.05)
-    axes.legend(loc="upper left")
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper left")
     return figure

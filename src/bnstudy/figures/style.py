@@ -2,12 +2,7 @@
 
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt
-from matplotlib.axes import Axes
+import matplotlib.style
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -24,10 +19,11 @@ SEQUENCE = ["#E69F00", "#009E73", "#0072B2", "#CC79A7", "#56B4E9", "#D55E00", "#
 METADATA = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
 
 
-def subplots(*args, **options) -> tuple[Figure, Axes]:
-    """`plt.subplots` in the house style."""
-    plt.style.use(STYLE)
-    return plt.subplots(*args, layout="constrained", **options)
+def subplots(rows: int = 1, columns: int = 1, *, sharey: bool = False, **options):
+    """A new figure in the house style and its axes; `options` go to `Figure`."""
+    matplotlib.style.use(STYLE)
+    figure = Figure(layout="constrained", **options)
+    return figure, figure.subplots(rows, columns, sharey=sharey)
 
 
 def width_colours(widths: list[int]) -> dict[int, str]:
