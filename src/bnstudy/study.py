@@ -192,7 +192,7 @@ class Study(FigureSettings):
         return list(dict.fromkeys(grid + original))
 
     def seeds(self, cell: Cell) -> list[int]:
-        """The seeds trained in `cell`, ascending: the grid's and, where it belongs, the original's."""
+        """The seeds trained in `cell`, ascending: the grid's and, where it lies, the original's."""
         arm, width = cell
         seeds = set()
         if arm in self.grid.arms and width in self.grid.widths:

@@ -21,9 +21,8 @@ def batch(seed: int, replicates: int = 2, n: int = 50, features: int = 4) -> tor
 def test_output_has_mean_0_and_spread_1_whatever_the_inputs_mean_and_spread(seed, shift, scale):
     norm = BatchNorm(2, 4, **OPTIONS)
     out = norm(batch(seed) * scale + shift)
-    torch.testing.assert_close(
-        out.mean(1), torch.zeros(2, 4, dtype=torch.float64), atol=1e-9, rtol=0
-    )
+    zero, one = torch.zeros(2, 4, dtype=torch.float64), torch.ones(2, 4, dtype=torch.float64)
+    torch.testing.assert_close(out.mean(1), zero, atol=1e-9, rtol=0)
     # σ contains ε: the spread is 1/√(1 + ε/Var), at most 1e-6 / (2 · 0.1² · ~0.5) below 1
     torch.testing.assert_close(out.std(1), one, atol=3e-4, rtol=0)
 
@@ -98,9 +97,7 @@ def test_arms_share_their_initial_weights():
     none, batch_ = make_network("none", 5, [1, 2]), make_network("batch", 5, [1, 2], OPTIONS)
     for name, value in none.state_dict().items():
         assert torch.equal(value, batch_.state_dict()[name])
-    np.testing.assert_array_equal(
-        none.hidden.weight[1].detach(), initial_weights(2, 5)["hidden.weight"]
-    )
+    assert torch.equal(none.hidden.weight[1], initial_weights(2, 5)["hidden.weight"])
 
 
 def test_an_unknown_arm_is_refused():

@@ -18,9 +18,9 @@ except ConfigError as error:
 
 
 wildcard_constraints:
-    arm="[a-z-]{1,}",
-    width=r"\d{1,}",
-    start=r"\d{1,}",
+    arm="[a-z-]+",
+    width=r"\d+",
+    start=r"\d+",
 
 
 def modules(*names):
