@@ -7,7 +7,7 @@ BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: study environment test test-slow lint format quick figures track ui lock schema clean help
+.PHONY: study environment test test-slow lint format quick figures progress track ui lock schema clean help
 
 study: environment  ## environment, then the whole study (the default)
 	$(SNAKEMAKE)
@@ -44,6 +44,9 @@ quick: environment  ## a preview in about a minute, in quick/ (fewer widths, see
 
 figures: environment  ## redraw the figures from the tables
 	$(SNAKEMAKE) --forcerun figure --until figure
+
+progress:  ## how much of the training is done, and how long it still takes
+	@$(BIN)/python -m bnstudy.progress
 
 track: environment  ## bring MLflow up to date with the results, also after mlflow.db was deleted
 	$(SNAKEMAKE) --forcerun track --until track

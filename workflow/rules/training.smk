@@ -5,6 +5,19 @@ the final weights (with all that is needed to go on) and a record of settings, v
 """
 
 
+onstart:
+    # what `make progress` weighs
+    write_json(
+        "logs/plan.json",
+        {
+            "started": time.time(),
+            "blocks": [
+                [*block, len(STUDY.block_seeds(block))] for block in STUDY.blocks()
+            ],
+        },
+    )
+
+
 rule train:
     """Train a block of seeds of one arm and width."""
     input:
