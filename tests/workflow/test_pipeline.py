@@ -160,7 +160,7 @@ def test_changing_bns_settings_leaves_the_other_arm_alone(clone, edit):
 def test_a_rebuild_is_identical_whatever_the_block_size(clone, tmp_path):
     """Another folder, other blocks, one core: the same bytes, measured seconds apart."""
     again = Clone(tmp_path)
-    again.settings["training"]["block_size"] = 3
+    again.settings["training"]["block_size"] = 10
     result = again.snakemake("--cores", "1", "--until", "figure")
     assert result.returncode == 0, result.stderr[-3000:]
     ours, theirs = again.results(), clone.results()
