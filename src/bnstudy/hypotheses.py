@@ -47,7 +47,8 @@ def significance(runs: pd.DataFrame, analysis: Analysis, preview: bool = False) 
     faster = _faster_everywhere(table, analysis)
     prefix = "Preview, not the study: " if preview else ""
     table["sentence"] = [
-        prefix + _sentence(row, faster) if row.verdict else "" for row in table.itertuples()
+        prefix + _sentence(row, faster, analysis.alpha) if row.verdict else ""
+        for row in table.itertuples()
     ]
     return table
 
@@ -182,14 +183,14 @@ def _faster_everywhere(table: pd.DataFrame, analysis: Analysis) -> dict[int, tup
     return {w: (int(g.sum()), len(g)) for w, g in faster.groupby(decisive.width)}
 
 
-def _sentence(row, faster: dict[int, tuple[int, int]]) -> str:
+def _sentence(row, faster: dict[int, tuple[int, int]], alpha: float) -> str:
     """One plain sentence on one decided test."""
     if row.verdict == "not estimable":
         what = row.quantity if row.hypothesis == "H2a" else f"{row.quantity} {row.threshold:g}"
         reason = row.reason or "no interval"
         return f"At width {row.width}, the effect of BN on the {what} is not estimable: {reason}."
     size = (
-        f"{row.ratio:.2f} times (interval {row.ratio_low:.2f} to {row.ratio_high:.2f}, "
+        f"{row.ratio:.2f} times ({100 * (1 - alpha):g} % interval {row.ratio_low:.2f} to {row.ratio_high:.2f}, "
         f"{row.n_pairs} pairs, Holm p = {row.p_holm:.2g})"
     )
     claim = f"“{WORDS[row.hypothesis]}” is {row.verdict} here"

@@ -40,5 +40,5 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
     axes.text(0.01, 0.98, "▼ faster with BN", transform=axes.transAxes, va="top", fontsize=6.5,
               color="0.4")  # fmt: skip
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(ncols=2, loc="upper right")
+        axes.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
     return figure

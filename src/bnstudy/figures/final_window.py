@@ -26,5 +26,5 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
     plain_log_ticks(axes.xaxis, sorted(set(runs.width)))
     ratio_ticks(axes.yaxis, min([0.7, *ratios]) / 1.05, max([1.5, *ratios]) * 1.05)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="upper left")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     return figure
