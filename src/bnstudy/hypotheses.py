@@ -190,8 +190,8 @@ def _sentence(row, faster: dict[int, tuple[int, int]], alpha: float) -> str:
         reason = row.reason or "no interval"
         return f"At width {row.width}, the effect of BN on the {what} is not estimable: {reason}."
     size = (
-        f"{row.ratio:.2f} times ({100 * (1 - alpha):g} % interval {row.ratio_low:.2f} to {row.ratio_high:.2f}, "
-        f"{row.n_pairs} pairs, Holm p = {row.p_holm:.2g})"
+        f"{row.ratio:.2f} times ({100 * (1 - alpha):g} % interval {row.ratio_low:.2f} to "
+        f"{row.ratio_high:.2f}, {row.n_pairs} pairs, Holm p = {row.p_holm:.2g})"
     )
     claim = f"“{WORDS[row.hypothesis]}” is {row.verdict} here"
     if row.hypothesis == "H1":
