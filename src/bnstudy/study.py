@@ -235,6 +235,15 @@ class Study(FigureSettings):
         return settings
 
 
+def retyped(value: Any) -> Any:
+    """Values of `--config key=value`, where Snakemake leaves nested ones as texts, as YAML says."""
+    if isinstance(value, Mapping):
+        return {key: retyped(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [retyped(item) for item in value]
+    return yaml.safe_load(value) if isinstance(value, str) else value
+
+
 def schema() -> dict:
     """The JSON schema of config.yaml, closed at every level."""
     return {
@@ -275,10 +284,12 @@ def _yaml_hint(value: Any) -> str:
     """What to write instead, where YAML read a number such as 1e-3 as a text."""
     if not isinstance(value, str):
         return ""
-    try:
-        return f" (YAML reads {value} as a text; write {float(value)!r})"
-    except ValueError:
-        return ""
+    for number in (int, float):
+        try:
+            return f" (YAML reads it as a text; write {number(value)!r})"
+        except ValueError:
+            continue
+    return ""
 
 
 if __name__ == "__main__":

@@ -157,6 +157,12 @@ def test_changing_bns_settings_leaves_the_other_arm_alone(clone, edit):
     assert clone.planned()["train"] == 5
 
 
+def test_settings_can_be_given_on_the_command_line(clone):
+    result = clone.snakemake("--dry-run", "--config", "grid={widths: [5, 12], seeds: {count: 5}}")
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^train +2$", result.stdout + result.stderr, re.MULTILINE)
+
+
 def test_a_rebuild_is_identical_whatever_the_block_size(clone, tmp_path):
     """Another folder, other blocks, one core: the same bytes, measured seconds apart."""
     again = Clone(tmp_path)

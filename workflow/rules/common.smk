@@ -6,12 +6,15 @@ import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.utils import update_config
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
 from bnstudy.files import write_json
-from bnstudy.study import Block, ConfigError, Study
+from bnstudy.study import Block, ConfigError, Study, retyped
+
+update_config(config, retyped(workflow.config_settings.config))
 
 try:
     STUDY = Study.from_config(config)
