@@ -22,7 +22,7 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
         of_arm = curves[curves.arm == arm]
         _original(left, of_arm[of_arm.seed == original.seed], arm)
         _band(right, of_arm[of_arm.seed.isin(study.grid_seeds)], arm)
-    left.set(title=f"the article's run: width {original.width}, seed {original.seed}",
+    left.set(title=f"one run, as in the article: width {original.width}, seed {original.seed}",
              xlabel="epoch", ylabel="loss", yscale="log")  # fmt: skip
     count = curves[curves.seed.isin(study.grid_seeds)].seed.nunique()
     right.set(title=f"median and quartiles of {count} seeds, width {original.width}",
