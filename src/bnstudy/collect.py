@@ -36,7 +36,7 @@ def collect_runs(
         for curves, record in zip(blocks, records, strict=True)
     ]  # fmt: skip
     runs = pd.concat(frames, ignore_index=True)
-    runs.insert(4, "in_grid", runs.seed.isin([s for s in runs.seed if s in grid_seeds]))
+    runs.insert(4, "in_grid", [seed in grid_seeds for seed in runs.seed])
     return runs
 
 

@@ -103,15 +103,16 @@ def _speed(runs: pd.DataFrame, width: int, threshold: float, analysis: Analysis)
     if not got_none.any() and not got_batch.any():
         tests = dict.fromkeys(tests, _never_reached)
         d = d[:0]
-    main = threshold == analysis.primary.threshold
-    primary = width == analysis.primary.width
+    if threshold != analysis.primary.threshold:
+        decisive = "descriptive"
+    else:
+        decisive = "primary" if width == analysis.primary.width else "secondary"
     effect = _effect(d, analysis, "H1", width, threshold) | {"n_pairs": len(none)}
     rows = []
     for name, test in tests.items():
         p, reason = _attempt(test)
-        role = "beside" if name != "sign-flip" else "secondary" if main else "descriptive"
         rows.append({
-            "hypothesis": "H1", "role": "primary" if primary and role == "secondary" else role,
+            "hypothesis": "H1", "role": decisive if name == "sign-flip" else "beside",
             "width": width, "quantity": "epochs to train loss", "threshold": threshold,
             "margin": math.nan, "test": name, "alternative": "batch faster", **effect,
             "reached_none": int(got_none.sum()), "reached_batch": int(got_batch.sum()),

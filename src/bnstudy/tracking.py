@@ -508,12 +508,7 @@ def _fill(client: MlflowClient, run_id: str, run: TrackedRun, history: pd.DataFr
 
 
 def _curve_metrics(run: TrackedRun, history: pd.DataFrame) -> list[Metric]:
-    """The two curves, finite values only; times spread evenly over the block's training.
-
-    Latest epoch first: MLflow updates a metric's latest value at every value that is later than
-    those before it, a tenth of the whole cost in ascending order.
-    """
-    history = history[::-1]
+    """The two curves, finite values only; times spread evenly over the block's training."""
     times = run.start + (run.end - run.start) * (history["epoch"] + 1) // run.epochs
     return [
         Metric(name, loss, at, epoch)

@@ -11,7 +11,6 @@ from snakemake.utils import update_config
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
-from bnstudy.files import write_json
 from bnstudy.study import Block, ConfigError, Study, retyped
 
 update_config(config, retyped(workflow.config_settings.config))

@@ -6,7 +6,9 @@ the final weights (with all that is needed to go on) and a record of settings, v
 
 
 onstart:
-    # what `make progress` weighs
+    # what `make progress` weighs; imported here, since it loads pandas and is not needed to plan
+    from bnstudy.files import write_json
+
     write_json(
         "logs/plan.json",
         {
