@@ -13,6 +13,7 @@ include: "workflow/rules/datasets.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/extended.smk"
 include: "workflow/rules/tracking.smk"
 
 
@@ -21,7 +22,15 @@ rule all:
     default_target: True
     input:
         rules.curves.output,
+        rules.measures.output,
         rules.runs.output,
         rules.significance.output,
         expand("results/figures/{figure}.{format}", figure=FIGURES, format=FORMATS),
         rules.track.output,
+
+
+rule extended:
+    """What the default study leaves out: wider, longer, other settings, label noise, dropout."""
+    input:
+        rules.extended_curves.output,
+        rules.extended_measures.output,

@@ -12,10 +12,25 @@ from bnstudy.files import read_json
 from bnstudy.measures import epochs_to, final_loss, threshold_columns
 
 
-def collect_curves(blocks: Sequence[Path]) -> Iterator[pa.Table]:
-    """The blocks' curves, block after block in the given order (sorted by arm, width, seed)."""
-    for block in blocks:
-        yield pq.read_table(block, partitioning=None)
+def collect_rows(blocks: Sequence[Path], **columns: Sequence) -> Iterator[pa.Table]:
+    """The blocks' rows, block after block in the given order, each sorted by seed and epoch.
+
+    `columns`: further columns in front, one value a block.
+    """
+    for index, block in enumerate(blocks):
+        table = read_block(block)
+        for name, values in reversed(columns.items()):
+            column = pa.array([values[index]]).dictionary_encode()
+            table = table.add_column(0, name, column.take(pa.array(np.zeros(len(table), int))))
+        yield table
+
+
+def read_block(path: Path) -> pa.Table:
+    """A block's table, sorted by seed and epoch. Long curves are written stretch by stretch."""
+    table = pq.read_table(path, partitioning=None)
+    if pq.read_metadata(path).num_row_groups > 1:
+        table = table.sort_by([("seed", "ascending"), ("epoch", "ascending")])
+    return table
 
 
 def collect_runs(
@@ -31,8 +46,7 @@ def collect_runs(
     `seconds` is a run's share of its block's training time, so that the column adds up.
     """
     frames = [
-        _runs_of_block(pq.read_table(curves, partitioning=None), read_json(record), final_window,
-                       thresholds)
+        _runs_of_block(read_block(curves), read_json(record), final_window, thresholds)
         for curves, record in zip(blocks, records, strict=True)
     ]  # fmt: skip
     runs = pd.concat(frames, ignore_index=True)

@@ -14,11 +14,12 @@ targets' variances are (1 + 4 + 9)/3 = 14/3, (1 + 4 + 9)·4/45 = 56/45 and (9 + 
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 INPUTS = ("r", "g", "b")
+LABEL_NOISE = 1  # sets the noise's random stream apart from any other of the same seed
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,17 @@ class Data:
         position = {seed: index for index, seed in enumerate(self.seeds.tolist())}
         index = [position[seed] for seed in seeds]
         return Data(**{name: array[index] for name, array in self.arrays().items()})
+
+    def with_label_noise(self, sigma: float) -> "Data":
+        """The same with independent N(0, sigma²) noise on every training target.
+
+        Drawn from a generator of its own a seed, so that without noise nothing else changes.
+        """
+        if sigma == 0:
+            return self
+        shape = self.train_targets.shape[1:]
+        noise = [np.random.default_rng([LABEL_NOISE, s]).normal(size=shape) for s in self.seeds]
+        return replace(self, train_targets=self.train_targets + sigma * np.stack(noise))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The fields by name."""

@@ -82,7 +82,7 @@ def digest_files(paths: Iterable[str | Path]) -> str:
 def write_tensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:
     """Named arrays as safetensors."""
     with atomic(path) as temporary:
-        save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, temporary)
+        save_file({name: np.asarray(a, order="C") for name, a in tensors.items()}, temporary)
 
 
 def read_tensors(path: str | Path) -> dict[str, np.ndarray]:

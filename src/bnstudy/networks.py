@@ -4,13 +4,13 @@ R independent replicates are one network: every parameter and every input has a 
 axis, so that one process trains R models at once. Shapes: inputs (R, n, 3), outputs (R, n, 3);
 float64 throughout.
 
-    a = x W₁ + b₁,   [batch normalisation of a],   h = tanh(a),   y = h W₂ + b₂.
+    a = x W₁ + b₁,   [batch normalisation of a],   h = tanh(a),   [dropout],   y = h W₂ + b₂.
 
 Each layer with parameters says two things: `forward`, what it computes, and, for the layers up to
 the activation, `fold`, the same affine map written as one weight and one bias (see BatchNorm).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -100,13 +100,17 @@ class BatchNorm(nn.Module):
         """
         if self.training:
             projected = moments.mean @ linear.weight
-            spread = (linear.weight * (moments.covariance @ linear.weight)).sum(1, keepdim=True)
-            std = (spread + self.epsilon).sqrt()
+            std = self.spread(linear, moments)
             self._track(projected + linear.bias, std)
             gain = self.scale / std
             return Affine(linear.weight * gain, self.shift - projected * gain)
         gain = self.scale / self.running_std
         return Affine(linear.weight * gain, self.shift + (linear.bias - self.running_mean) * gain)
+
+    def spread(self, linear: Linear, moments: Moments) -> Tensor:
+        """σ_B (R, 1, features) of what `linear` makes of inputs with these moments."""
+        variance = (linear.weight * (moments.covariance @ linear.weight)).sum(1, keepdim=True)
+        return (variance + self.epsilon).sqrt()
 
     @torch.no_grad()
     def _track(self, mean: Tensor, std: Tensor) -> None:
@@ -114,21 +118,62 @@ class BatchNorm(nn.Module):
         self.running_std.mul_(self.momentum).add_(std, alpha=1 - self.momentum)
 
 
-class Network(nn.Module):
-    """R replicates of the article's network; `norm` is None or the layer before the activation."""
+class Dropout(nn.Module):
+    """Inverted dropout: in training each hidden value is 0 with probability `rate`, else divided by
+    1 - rate, so that its expectation stays; in evaluation nothing happens.
 
-    def __init__(self, hidden: Linear, norm: BatchNorm | None, output: Linear):
+    A generator a replicate, seeded by the replicate's own seed: what is dropped does not depend on
+    which replicates are trained together. Source: Srivastava et al. 2014; inverted as in Dive into
+    Deep Learning, the dropout chapter.
+    """
+
+    def __init__(self, rate: float, seeds: Iterable[int]):
+        super().__init__()
+        self.rate = rate
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(R, n, features) to the same."""
+        if not self.training:
+            return h
+        draws = [torch.rand(h.shape[1:], generator=generator) for generator in self.generators]
+        return h * (torch.stack(draws) >= self.rate).to(h) / (1 - self.rate)
+
+
+class Network(nn.Module):
+    """R replicates of the article's network: hidden, [norm], tanh, [dropout], output."""
+
+    def __init__(
+        self,
+        hidden: Linear,
+        output: Linear,
+        norm: BatchNorm | None = None,
+        dropout: Dropout | None = None,
+    ):
         super().__init__()
         self.hidden = hidden
         self.norm = norm
+        self.dropout = dropout
         self.output = output
+
+    @property
+    def width(self) -> int:
+        """Number of hidden units."""
+        return self.hidden.weight.shape[-1]
 
     def forward(self, x: Tensor) -> Tensor:
         """(R, n, 3) to (R, n, 3)."""
         a = self.hidden(x)
         if self.norm is not None:
             a = self.norm(a)
-        return self.output(torch.tanh(a))
+        h = torch.tanh(a)
+        if self.dropout is not None:
+            h = self.dropout(h)
+        return self.output(h)
+
+    def moments(self, inputs: Tensor) -> Moments | None:
+        """What `fold` needs to know of a batch of inputs (R, n, 3)."""
+        return None if self.norm is None else Moments.of(inputs, self.norm.correction)
 
     def fold(self, moments: Moments | None) -> Affine:
         """Everything before the activation as one affine map of the inputs."""
@@ -156,12 +201,26 @@ def initial_weights(seed: int, width: int) -> dict[str, Tensor]:
 
 
 def make_network(
-    arm: str, width: int, seeds: Iterable[int], batch_norm: dict | None = None
+    arm: str,
+    width: int,
+    seeds: Sequence[int],
+    *,
+    inputs: Tensor | None = None,
+    batch_norm: Mapping | None = None,
+    dropout: Mapping | None = None,
 ) -> Network:
-    """The untrained networks of `seeds`, stacked. BN draws nothing: arms share their weights.
+    """The untrained networks of `seeds`, stacked. All arms of a seed share the drawn weights.
 
-    `batch_norm`: momentum, epsilon, correction; used by the arm `batch`. ValueError for an unknown
-    arm.
+    `inputs`, the training inputs (R, n, 3), are needed by the arms that start from another arm's
+    initial function. `batch_norm`: momentum, epsilon, correction; `dropout`: rate; each for the
+    arms that have such a layer. ValueError for an unknown arm.
+
+    - none: the article's network without BN; batch: with it.
+    - batch-matched: BN, but started from none's initial function: scale = σ_B, shift = μ_B, and
+      running values that agree with them.
+    - none-standardized: no BN layer; the weights start so that the function is batch's initial one:
+      W ← W/σ_B, b ← -x̄W/σ_B.
+    - dropout: no BN; dropout after the activation.
     """
     draws = [initial_weights(seed, width) for seed in seeds]
     weights = {name: torch.stack([draw[name] for draw in draws]) for name in draws[0]}
@@ -169,9 +228,34 @@ def make_network(
     output = Linear(weights["output.weight"], weights["output.bias"])
     match arm:
         case "none":
-            norm = None
+            return Network(hidden, output)
+        case "dropout":
+            return Network(hidden, output, dropout=Dropout(dropout["rate"], seeds))
         case "batch":
-            norm = BatchNorm(len(draws), width, **batch_norm)
-        case _:
-            raise ValueError(f"unknown arm {arm!r}")
-    return Network(hidden, norm, output)
+            return Network(hidden, output, BatchNorm(len(seeds), width, **batch_norm))
+        case "batch-matched":
+            norm = BatchNorm(len(seeds), width, **batch_norm)
+            mean, std = batch_statistics(hidden, inputs, norm)
+            with torch.no_grad():
+                norm.scale.copy_(std)
+                norm.shift.copy_(mean)
+            norm.running_mean.copy_(mean)
+            norm.running_std.copy_(std)
+            return Network(hidden, output, norm)
+        case "none-standardized":
+            norm = BatchNorm(len(seeds), width, **batch_norm)
+            with torch.no_grad():
+                folded = norm.fold(hidden, Moments.of(inputs, norm.correction))
+            return Network(Linear(*folded), output)
+    raise ValueError(f"unknown arm {arm!r}")
+
+
+def batch_statistics(hidden: Linear, inputs: Tensor, norm: BatchNorm) -> tuple[Tensor, Tensor]:
+    """μ_B and σ_B = √(Var + ε) of `hidden`'s outputs for inputs (R, n, 3): (R, 1, features) each.
+
+    From the inputs' moments, as in `BatchNorm.fold`.
+    """
+    moments = Moments.of(inputs, norm.correction)
+    with torch.no_grad():
+        mean = moments.mean @ hidden.weight + hidden.bias
+        return mean, norm.spread(hidden, moments)

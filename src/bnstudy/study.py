@@ -5,7 +5,7 @@ One source of truth: these classes refuse a bad config.yaml, and the JSON schema
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
@@ -20,7 +20,10 @@ from pydantic import (
     model_validator,
 )
 
-Arm = Literal["none", "batch"]
+# Where an arm is made: bnstudy.networks.make_network.
+Arm = Literal["none", "batch", "batch-matched", "none-standardized", "dropout"]
+PAIR = ("none", "batch")  # the study compares these two
+WITH_BATCH_NORM = ("batch", "batch-matched", "none-standardized")  # arms that use its settings
 Width = Annotated[int, Field(gt=0, le=100_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Ratio = Annotated[float, Field(gt=1, description="a ratio above 1")]
@@ -96,6 +99,7 @@ class Dataset(Section):
 class Training(Section):
     epochs: PositiveInt = Field(le=100_000_000, description="full-batch Adam steps")
     learning_rate: PositiveFloat
+    device: Literal["cpu", "cuda"] = Field(description="cuda: on a GPU, through PyTorch")
     block_size: PositiveInt = Field(description="seeds trained together in one job")
 
 
@@ -103,6 +107,64 @@ class BatchNorm(Section):
     momentum: float = Field(ge=0, lt=1, description="weight of the OLD running value")
     epsilon: PositiveFloat = Field(description="added to the variance inside the square root")
     correction: int = Field(ge=0, le=1, description="the variance divides by n - correction")
+
+
+class Ablation(Section):
+    arms: Annotated[list[Arm], AfterValidator(_distinct)]
+    widths: Annotated[list[Width], AfterValidator(_distinct)] = Field(
+        description="those of the grid's widths at which these arms run"
+    )
+
+
+class Measures(Section):
+    points: int = Field(ge=2, le=1000, description="log-spaced epochs, first and last included")
+    saturation: float = Field(gt=0, lt=1, description="|tanh| above this counts as saturated")
+
+
+class Dropout(Section):
+    rate: float = Field(gt=0, lt=1, description="probability of dropping a hidden value")
+
+
+Widths = Annotated[list[Width], AfterValidator(_distinct)]
+
+
+class Horizon(Section):
+    epochs: PositiveInt = Field(le=100_000_000)
+    widths: Widths
+
+
+class LearningRates(Section):
+    values: Annotated[list[PositiveFloat], AfterValidator(_distinct)]
+    widths: Widths
+
+
+class LabelNoise(Section):
+    values: Annotated[list[PositiveFloat], AfterValidator(_distinct)] = Field(
+        description="standard deviations of the noise on the training targets"
+    )
+    widths: Widths
+
+
+class Minibatches(Section):
+    sizes: Annotated[list[PositiveInt], AfterValidator(_distinct)]
+    epochs: PositiveInt = Field(le=100_000_000)
+    widths: Widths
+
+
+class DropoutWidths(Section):
+    widths: Widths
+
+
+class Extended(Section):
+    """What `snakemake extended` adds, each part at its own widths; an empty list leaves it out."""
+
+    seeds: Seeds
+    widths: Widths = Field(description="further widths, with all other settings as they are")
+    horizon: Horizon
+    learning_rates: LearningRates
+    label_noise: LabelNoise
+    minibatches: Minibatches
+    dropout: DropoutWidths
 
 
 class Primary(Section):
@@ -152,11 +214,35 @@ class Block(NamedTuple):
     start: int
 
 
+class ExtendedBlock(NamedTuple):
+    """A training job of the extended study."""
+
+    variant: str
+    arm: str
+    width: int
+    start: int
+
+
+class Variant(NamedTuple):
+    """A part of the extended study: the setting that it changes, to what, for which cells."""
+
+    kind: str
+    value: float | None
+    arms: Sequence[str]
+    widths: Sequence[int]
+
+    @property
+    def name(self) -> str:
+        """Its folder: learning_rate_0.003; a kind that changes no setting is its own name."""
+        return self.kind if self.value is None else f"{self.kind}_{self.value:g}"
+
+
 class FigureSettings(Section):
     """The settings that a figure may show."""
 
     preview: bool = Field(description="mark figures and sentences as a preview, not the study")
     grid: Grid
+    ablation: Ablation
     original: Original
     analysis: Analysis
 
@@ -172,6 +258,9 @@ class Study(FigureSettings):
     dataset: Dataset
     training: Training
     batch_norm: BatchNorm
+    dropout: Dropout
+    measures: Measures
+    extended: Extended
     mlflow: Mlflow
 
     @classmethod
@@ -186,53 +275,105 @@ class Study(FigureSettings):
             raise ConfigError("\n".join(map(_explain, error.errors()))) from None
 
     def cells(self) -> list[Cell]:
-        """Arm × width of the whole study, the original's among them, each once."""
+        """Arm × width of the whole study, the ablation's and the original's among them, once."""
         grid = [Cell(arm, width) for width in self.grid.widths for arm in self.grid.arms]
-        original = [Cell(arm, self.original.width) for arm in ("none", "batch")]
-        return list(dict.fromkeys(grid + original))
+        ablation = [
+            Cell(arm, width)
+            for width in self.ablation.widths if width in self.grid.widths
+            for arm in self.ablation.arms
+        ]  # fmt: skip
+        original = [Cell(arm, self.original.width) for arm in PAIR]
+        return list(dict.fromkeys(grid + ablation + original))
 
     def seeds(self, cell: Cell) -> list[int]:
         """The seeds trained in `cell`, ascending: the grid's and, where it lies, the original's."""
         arm, width = cell
         seeds = set()
-        if arm in self.grid.arms and width in self.grid.widths:
+        if width in self.grid.widths and (
+            arm in self.grid.arms or (arm in self.ablation.arms and width in self.ablation.widths)
+        ):
             seeds.update(self.grid_seeds)
-        if width == self.original.width and arm in ("none", "batch"):
+        if width == self.original.width and arm in PAIR:
             seeds.add(self.original.seed)
         return sorted(seeds)
 
     def blocks(self) -> list[Block]:
         """The training jobs. A block starts at a multiple of the block size, whatever the grid."""
-        size = self.training.block_size
-        return [
-            Block(*cell, start)
-            for cell in self.cells()
-            for start in sorted({seed - seed % size for seed in self.seeds(cell)})
-        ]
+        return [Block(*c, start) for c in self.cells() for start in self._starts(self.seeds(c))]
 
     def block_seeds(self, block: Block) -> list[int]:
         """The study's seeds in `block`."""
-        end = block.start + self.training.block_size
-        return [s for s in self.seeds(Cell(block.arm, block.width)) if block.start <= s < end]
+        return self._within(block.start, self.seeds(Cell(block.arm, block.width)))
+
+    def extended_blocks(self) -> list[ExtendedBlock]:
+        """The extended study's training jobs."""
+        return [
+            ExtendedBlock(variant.name, arm, width, start)
+            for variant in self.variants() for width in variant.widths for arm in variant.arms
+            for start in self._starts(self.extended_seeds)
+        ]  # fmt: skip
+
+    def extended_block_seeds(self, start: int) -> list[int]:
+        """The extended study's seeds in the block that starts at `start`."""
+        return self._within(start, self.extended_seeds)
+
+    @property
+    def extended_seeds(self) -> range:
+        """Seeds of the extended study."""
+        return range(
+            self.extended.seeds.first, self.extended.seeds.first + self.extended.seeds.count
+        )
 
     def dataset_seeds(self, start: int) -> list[int]:
         """Seeds of any cell in the block that starts at `start`: the datasets to make."""
-        blocks = [block for block in self.blocks() if block.start == start]
-        return sorted({seed for block in blocks for seed in self.block_seeds(block)})
+        seeds = {seed for cell in self.cells() for seed in self.seeds(cell)}
+        return self._within(start, sorted(seeds.union(self.extended_seeds)))
 
-    def run_settings(self, arm: str) -> dict[str, dict]:
+    def variants(self) -> list[Variant]:
+        """What the extended study varies, one setting at a time."""
+        extended = self.extended
+        variants = [
+            Variant("width", None, PAIR, [w for w in extended.widths if w not in self.grid.widths]),
+            Variant("epochs", extended.horizon.epochs, PAIR, extended.horizon.widths),
+            Variant("dropout", None, ("dropout",), extended.dropout.widths),
+        ]
+        for kind, part in (("learning_rate", extended.learning_rates),
+                           ("label_noise", extended.label_noise)):  # fmt: skip
+            variants += [Variant(kind, value, PAIR, part.widths) for value in part.values]
+        sizes, widths = extended.minibatches.sizes, extended.minibatches.widths
+        variants += [Variant("batch_size", size, PAIR, widths) for size in sizes]
+        return [variant for variant in variants if variant.widths]
+
+    def run_settings(self, arm: str, variant: Variant | None = None) -> dict[str, Any]:
         """The settings that determine a run of `arm`, beside its width and seed.
 
-        BN's settings are left out for an arm without BN, so that changing them leaves it alone;
-        so is the block size, on which no result depends.
+        What an arm does not use is left out, so that changing it leaves the arm alone; so is the
+        block size, on which no result depends.
         """
-        settings = {
+        settings: dict[str, Any] = {
             "dataset": self.dataset.model_dump(),
             "training": self.training.model_dump(exclude={"block_size"}),
         }
-        if arm == "batch":
+        if arm in WITH_BATCH_NORM:
             settings["batch_norm"] = self.batch_norm.model_dump()
+        if arm == "dropout":
+            settings["dropout"] = self.dropout.model_dump()
+        match variant:
+            case Variant("epochs" | "learning_rate" as kind, value):
+                settings["training"][kind] = value
+            case Variant("batch_size", value):
+                epochs = self.extended.minibatches.epochs
+                settings["training"] |= {"batch_size": value, "epochs": epochs}
+            case Variant("label_noise", value):
+                settings["label_noise"] = value
         return settings
+
+    def _starts(self, seeds: Iterable[int]) -> list[int]:
+        size = self.training.block_size
+        return sorted({seed - seed % size for seed in seeds})
+
+    def _within(self, start: int, seeds: Iterable[int]) -> list[int]:
+        return [seed for seed in seeds if start <= seed < start + self.training.block_size]
 
 
 def retyped(value: Any) -> Any:

@@ -7,8 +7,9 @@ samples and outputs of squared errors, divided by the number of samples.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,12 +17,14 @@ from torch import Tensor, nn
 
 from bnstudy import fused
 from bnstudy.data import Data
-from bnstudy.networks import Moments, Network
+from bnstudy.networks import Network
 
 log = logging.getLogger(__name__)
 
 # (network) -> losses (R,): the summed squared error of every replicate on a fixed batch.
 Objective = Callable[[Network], Tensor]
+# (network, inputs, targets) -> the objective on that batch
+MakeObjective = Callable[[Network, Tensor, Tensor], Objective]
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Curves:
     seconds: float
 
 
-def plain_objective(inputs: Tensor, targets: Tensor) -> Objective:
+def plain_objective(network: Network, inputs: Tensor, targets: Tensor) -> Objective:
     """The definition: run the network on inputs (R, n, 3) and sum the squared errors."""
 
     def objective(network: Network) -> Tensor:
@@ -42,10 +45,22 @@ def plain_objective(inputs: Tensor, targets: Tensor) -> Objective:
     return objective
 
 
-def fused_objective(inputs: Tensor, targets: Tensor, width: int, correction: int) -> Objective:
-    """The same number by the fast path: fold all before the activation, then one fused pass."""
-    batch = fused.Batch(inputs, targets, width)
-    moments = Moments.of(inputs, correction)
+def folded_objective(network: Network, inputs: Tensor, targets: Tensor) -> Objective:
+    """The same number with all before the activation folded; for GPUs."""
+    moments = network.moments(inputs)
+
+    def objective(network: Network) -> Tensor:
+        hidden, output = network.fold(moments), network.output
+        h = torch.tanh(torch.baddbmm(hidden.bias, inputs, hidden.weight))
+        return (output(h) - targets).square().sum(dim=(1, 2))
+
+    return objective
+
+
+def fused_objective(network: Network, inputs: Tensor, targets: Tensor) -> Objective:
+    """The same number by the fast path: fold, then one fused pass over the samples; for CPUs."""
+    batch = fused.Batch(inputs, targets, network.width)
+    moments = network.moments(inputs)
 
     def objective(network: Network) -> Tensor:
         return batch.squared_error(network.fold(moments), network.output)
@@ -53,59 +68,210 @@ def fused_objective(inputs: Tensor, targets: Tensor, width: int, correction: int
     return objective
 
 
-def make_objective(network: Network, inputs: np.ndarray, targets: np.ndarray) -> Objective:
-    """The objective that training uses."""
-    correction = 0 if network.norm is None else network.norm.correction
-    width = network.hidden.weight.shape[-1]
-    return fused_objective(torch.from_numpy(inputs), torch.from_numpy(targets), width, correction)
+def train_objective(device: str, network: Network, inputs: Tensor, targets: Tensor) -> Objective:
+    """The objective that `network` is trained with on `device`. Dropout acts between the folded
+    part and the output, where only the definition looks."""
+    if network.dropout is not None:
+        return plain_objective(network, inputs, targets)
+    return test_objective(device, network, inputs, targets)
 
 
-def train(
-    network: Network,
-    data: Data,
-    *,
-    epochs: int,
-    learning_rate: float,
-    objective: Callable[[Network, np.ndarray, np.ndarray], Objective] = make_objective,
-) -> tuple[Curves, torch.optim.Adam]:
-    """Train `network`'s R replicates in place, replicate r on `data`'s replicate r.
+def test_objective(device: str, network: Network, inputs: Tensor, targets: Tensor) -> Objective:
+    """The objective that `network` is tested with on `device`, in evaluation mode."""
+    fast = fused_objective if device == "cpu" else folded_objective
+    return fast(network, inputs, targets)
 
-    Returns the curves and the optimiser, whose moments are needed to go on later. The replicates
-    share no arithmetic: the gradient of the sum of their losses is each one's own gradient.
+
+class Training:
+    """R replicates in training, replicate r of the network on replicate r of the data.
+
+    The replicates share no arithmetic: the gradient of the sum of their losses is each one's own
+    gradient. `device`: cpu or cuda; RuntimeError where there is no such device. `batch_size`:
+    samples a minibatch; None for the full batch. `objective`: instead of the fast ones.
     """
-    train_loss_of = objective(network, data.train_inputs, data.train_targets)
-    test_loss_of = objective(network, data.test_inputs, data.test_targets)
-    # Neither foreach nor fused: those make an element's rounding depend on its place in memory,
-    # and with it the results on how seeds are cut into blocks.
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, foreach=False, fused=False)
-    train_loss, test_loss = np.empty((2, len(data.seeds), epochs))
-    progress = Progress(epochs, models=len(data.seeds))
-    for epoch in range(epochs):
-        network.train()
-        losses = train_loss_of(network)
-        optimizer.zero_grad()
-        losses.sum().backward()
-        optimizer.step()
-        train_loss[:, epoch] = losses.detach()
-        network.eval()
+
+    def __init__(
+        self,
+        network: Network,
+        data: Data,
+        *,
+        learning_rate: float,
+        device: str = "cpu",
+        batch_size: int | None = None,
+        objective: MakeObjective | None = None,
+    ):
+        check_device(device)
+        self.network = network.to(device)
+        tensors = {name: torch.from_numpy(a).to(device) for name, a in data.arrays().items()}
+        train = tensors["train_inputs"], tensors["train_targets"]
+        test = tensors["test_inputs"], tensors["test_targets"]
+        make_train = objective or partial(train_objective, device)
+        make_test = objective or partial(test_objective, device)
+        if batch_size is None:
+            self.batches = partial(iter, [make_train(network, *train)])
+        else:
+            self.batches = Minibatches(network, *train, data.seeds, batch_size, make_train)
+        self.test_loss = make_test(network, *test)
+        self.sizes = np.array([data.train_inputs.shape[1], data.test_inputs.shape[1]])
+        self.one = torch.ones(len(data.seeds), dtype=torch.float64, device=device)
+        self.parameters = flatten(network)
+        # Neither foreach nor fused: those make an element's rounding depend on its place in memory,
+        # and with it the results on how seeds are cut into blocks.
+        self.optimizer = torch.optim.Adam(
+            [self.parameters], lr=learning_rate, foreach=False, fused=False,
+            capturable=device == "cuda",
+        )  # fmt: skip
+        drawing = batch_size is not None or network.dropout is not None  # on the host, each step
+        self.step = CudaGraph(self.epoch) if device == "cuda" and not drawing else self.epoch
+
+    def epoch(self) -> tuple[Tensor, Tensor]:
+        """One pass over the training data, an Adam step a batch.
+
+        Returns the summed losses (R,): train losses of each step's own forward pass, before its
+        update, and test losses after the last one.
+        """
+        self.network.train()
+        total = torch.zeros_like(self.one)
+        for loss in self.batches():
+            losses = loss(self.network)
+            self.parameters.grad.zero_()
+            losses.backward(self.one)
+            self.optimizer.step()
+            total += losses.detach()
+        self.network.eval()
         with torch.no_grad():
-            test_loss[:, epoch] = test_loss_of(network)
-        progress.report(epoch + 1)
-    train_loss /= data.train_inputs.shape[1]
-    test_loss /= data.test_inputs.shape[1]
-    return Curves(train_loss, test_loss, progress.seconds), optimizer
+            return total, self.test_loss(self.network)
+
+    def run(self, epochs: int, progress: "Progress | None" = None) -> Curves:
+        """Train for so many more epochs."""
+        start = time.perf_counter()
+        losses = self.one.new_empty((2, epochs, len(self.one)))
+        for epoch in range(epochs):
+            losses[0, epoch], losses[1, epoch] = self.step()  # on a GPU nothing waits here
+            if progress:
+                progress.report()
+        train_loss, test_loss = losses.cpu().numpy().transpose(0, 2, 1) / self.sizes[:, None, None]
+        return Curves(train_loss, test_loss, time.perf_counter() - start)
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Gradients of the last step's losses by parameter: (R, ...) each."""
+        return split(self.parameters.grad, self.network)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that training needs to go on: the network's state, Adam's moments and step.
+
+        Names: those of the network's state, `adam.<parameter>.<exp_avg | exp_avg_sq>`, `adam.step`.
+        """
+        return {name: tensor.detach().clone().cpu() for name, tensor in self._tensors().items()}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from `state()`, bit for bit. KeyError where something is missing."""
+        self._start_adam()
+        with torch.no_grad():
+            for name, tensor in self._tensors().items():
+                tensor.copy_(state[name])
+
+    def _start_adam(self) -> None:
+        """Adam's state before its first step, as Adam itself would make it then."""
+        on_device = self.parameters.device if self.optimizer.defaults["capturable"] else "cpu"
+        self.optimizer.state[self.parameters] = {
+            "step": torch.zeros((), dtype=torch.float32, device=on_device),
+            "exp_avg": torch.zeros_like(self.parameters),
+            "exp_avg_sq": torch.zeros_like(self.parameters),
+        }
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """The tensors of `state` by name, not copied."""
+        tensors = dict(self.network.state_dict())
+        adam = self.optimizer.state[self.parameters]
+        tensors["adam.step"] = adam["step"]
+        for moment in ("exp_avg", "exp_avg_sq"):
+            for name, part in split(adam[moment], self.network).items():
+                tensors[f"adam.{name}.{moment}"] = part
+        return tensors
 
 
-def checkpoint(network: nn.Module, optimizer: torch.optim.Adam) -> dict[str, Tensor]:
-    """All that training needs to go on: parameters, running values, Adam's moments and step.
+class Minibatches:
+    """Each call: an epoch's objectives, on batches of a fresh order of the training data.
 
-    Names: those of the network's state, and `adam.<parameter>.<exp_avg | exp_avg_sq | step>`.
+    A generator a replicate, seeded by its own seed, so that no order depends on which replicates
+    are trained together. A last batch that is smaller is used as well.
     """
-    tensors = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-    for name, parameter in network.named_parameters():
-        for key, value in optimizer.state[parameter].items():
-            tensors[f"adam.{name}.{key}"] = value.detach().clone()
-    return tensors
+
+    def __init__(
+        self, network: Network, inputs: Tensor, targets: Tensor, seeds: Sequence[int], size: int,
+        make: MakeObjective,
+    ):  # fmt: skip
+        self.network, self.inputs, self.targets = network, inputs, targets
+        self.size, self.make = size, make
+        self.generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+
+    def __call__(self) -> Iterator[Objective]:
+        n = self.inputs.shape[1]
+        order = torch.stack([torch.randperm(n, generator=g) for g in self.generators])
+        index = order[:, :, None].expand_as(self.inputs).to(self.inputs.device)
+        inputs, targets = self.inputs.gather(1, index), self.targets.gather(1, index)
+        for x, t in zip(inputs.split(self.size, 1), targets.split(self.size, 1), strict=True):
+            yield self.make(self.network, x, t)
+
+
+def check_device(device: str) -> None:
+    """RuntimeError with the remedy where PyTorch cannot use `device`."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError(
+            "training.device is cuda, but PyTorch sees no GPU here (torch "
+            f"{torch.__version__}); set training.device to cpu, or install a CUDA build of torch"
+        )
+
+
+def split(flat: Tensor, network: nn.Module) -> dict[str, Tensor]:
+    """Views of `flat` (total,) in the shapes and the order of the network's trained parameters."""
+    parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    parts = flat.split([p.numel() for p in parameters.values()])
+    return {n: part.view_as(p) for (n, p), part in zip(parameters.items(), parts, strict=True)}
+
+
+def flatten(network: nn.Module) -> nn.Parameter:
+    """Lay the trained parameters side by side in one, gradients too, and return that one.
+
+    Each stays a parameter of its own, now a view. An optimiser that is given the one makes one pass
+    instead of one a parameter: at these sizes Adam's cost is that of its calls.
+    """
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    flat = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
+    flat.grad = torch.zeros_like(flat)
+    values, gradients = split(flat.detach(), network), split(flat.grad, network)
+    for parameter, name in zip(parameters, values, strict=True):
+        parameter.data, parameter.grad = values[name], gradients[name]
+    return flat
+
+
+class CudaGraph:
+    """`epoch`, recorded once and replayed: one launch instead of some hundred a call.
+
+    The first calls run as they are, on a stream of their own, as recording requires (PyTorch's
+    notes, "CUDA semantics", CUDA graphs). What a call returns, the next one overwrites.
+    """
+
+    def __init__(self, epoch: Callable[[], tuple[Tensor, Tensor]], warm_up: int = 3):
+        self.epoch, self.warm_up = epoch, warm_up
+        self.graph, self.result = None, None
+
+    def __call__(self) -> tuple[Tensor, Tensor]:
+        if self.warm_up:
+            self.warm_up -= 1
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                result = self.epoch()
+            torch.cuda.current_stream().wait_stream(stream)
+            return result
+        if self.graph is None:
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.result = self.epoch()
+        self.graph.replay()
+        return self.result
 
 
 class Progress:
@@ -113,21 +279,18 @@ class Progress:
 
     def __init__(self, epochs: int, models: int, every: float = 5.0):
         self.epochs, self.models, self.every = epochs, models, every
+        self.done = 0
         self.start = self.last = time.perf_counter()
 
-    @property
-    def seconds(self) -> float:
-        """Seconds since the start."""
-        return time.perf_counter() - self.start
-
-    def report(self, done: int) -> None:
+    def report(self) -> None:
         """Call after every epoch."""
+        self.done += 1
         now = time.perf_counter()
-        if now - self.last < self.every and done < self.epochs:
+        if now - self.last < self.every and self.done < self.epochs:
             return
         self.last = now
-        cost = (now - self.start) / done
+        cost = (now - self.start) / self.done
         log.info(
             "epoch %d of %d, %.3f ms a model-epoch, %.0f s left",
-            done, self.epochs, 1000 * cost / self.models, cost * (self.epochs - done),
+            self.done, self.epochs, 1000 * cost / self.models, cost * (self.epochs - self.done),
         )  # fmt: skip

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnstudy.networks import BatchNorm, Linear, Moments, initial_weights, make_network
+from bnstudy.networks import BatchNorm, Dropout, Linear, Moments, initial_weights, make_network
 
 OPTIONS = {"momentum": 0.9, "epsilon": 1e-6, "correction": 1}
 seeds = st.integers(0, 2**31)
@@ -94,7 +94,10 @@ def test_the_draw_is_the_originals():
 
 
 def test_arms_share_their_initial_weights():
-    none, batch_ = make_network("none", 5, [1, 2]), make_network("batch", 5, [1, 2], OPTIONS)
+    none, batch_ = (
+        make_network("none", 5, [1, 2]),
+        make_network("batch", 5, [1, 2], batch_norm=OPTIONS),
+    )
     for name, value in none.state_dict().items():
         assert torch.equal(value, batch_.state_dict()[name])
     assert torch.equal(none.hidden.weight[1], initial_weights(2, 5)["hidden.weight"])
@@ -103,3 +106,35 @@ def test_arms_share_their_initial_weights():
 def test_an_unknown_arm_is_refused():
     with pytest.raises(ValueError, match="unknown arm 'layer'"):
         make_network("layer", 5, [1])
+
+
+@given(seeds, st.integers(1, 40))
+@settings(deadline=None, max_examples=25)
+def test_the_extra_arms_start_from_the_other_ones_function(seed, width):
+    """batch-matched is none, none-standardized is batch: in training mode, to 1e-12 of the outputs'
+    size; batch-matched in evaluation mode as well, thanks to its running values."""
+    x = batch(seed, n=60, features=3)
+    arms = ("none", "batch", "batch-matched", "none-standardized")
+    networks = {a: make_network(a, width, [1, 2], inputs=x, batch_norm=OPTIONS) for a in arms}
+    with torch.no_grad():
+        outputs = {arm: network(x) for arm, network in networks.items()}
+        atol = 1e-12 * float(outputs["none"].abs().max())
+        close = {"rtol": 0, "atol": atol}
+        torch.testing.assert_close(outputs["batch-matched"], outputs["none"], **close)
+        torch.testing.assert_close(outputs["none-standardized"], outputs["batch"], **close)
+        fresh = make_network("batch-matched", width, [1, 2], inputs=x, batch_norm=OPTIONS).eval()
+        torch.testing.assert_close(fresh(x), outputs["none"], **close)
+
+
+def test_dropout_drops_its_share_and_keeps_the_expectation():
+    """200,000 values at rate 0.3: shares within 5 standard errors (0.005)."""
+    dropped = Dropout(0.3, [1, 2])(torch.ones(2, 1000, 100, dtype=torch.float64))
+    assert abs(float((dropped == 0).double().mean()) - 0.3) < 0.005
+    kept = dropped[dropped != 0]
+    torch.testing.assert_close(kept, torch.full_like(kept, 1 / 0.7))
+    assert not torch.equal(dropped[0], dropped[1])
+
+
+def test_dropout_does_nothing_in_evaluation():
+    h = batch(3)
+    assert Dropout(0.3, [1, 2]).eval()(h) is h

@@ -16,7 +16,7 @@ import torch
 from bnstudy.data import make_data
 from bnstudy.networks import make_network
 from bnstudy.study import Study
-from bnstudy.training import train
+from bnstudy.training import Training
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "original_width300_seed0.csv.gz"
 
@@ -28,8 +28,9 @@ def curves(request, default_config):
     study, arm = Study.from_config(default_config), request.param
     settings, (width, seed) = study.run_settings(arm), study.original.model_dump().values()
     data = make_data([seed], **settings["dataset"])
-    network = make_network(arm, width, [seed], settings.get("batch_norm"))
-    ours, _ = train(network, data, **settings["training"])
+    network = make_network(arm, width, [seed], batch_norm=settings.get("batch_norm"))
+    options = settings["training"]
+    ours = Training(network, data, learning_rate=options["learning_rate"]).run(options["epochs"])
     reference = pd.read_csv(REFERENCE)
     theirs = reference[[f"train_{arm}", f"test_{arm}"]].to_numpy()
     return arm, np.concatenate([ours.train_loss, ours.test_loss]).T, theirs

@@ -38,10 +38,6 @@ rule figure:
         mem_mb=1000,
         runtime=10,
     params:
-        study={
-            key: value
-            for key, value in STUDY.model_dump().items()
-            if key in ("preview", "grid", "original", "analysis")
-        },
+        study=STUDY.model_dump(include=set(FigureSettings.model_fields)),
     script:
         "../scripts/figure.py"

@@ -1,6 +1,7 @@
 """Tables: from the blocks to all curves, one row a run, and one row a test.
 
-Needs: results/training. Makes: results/tables/curves.parquet, runs.csv, significance.csv.
+Needs: results/training. Makes: results/tables/curves.parquet, measures.parquet, runs.csv,
+significance.csv.
 """
 
 
@@ -8,7 +9,7 @@ rule curves:
     """Put the loss curves of all runs into one tidy table."""
     input:
         code=modules("collect.py", "files.py"),
-        curves=block_files("curves.parquet"),
+        blocks=block_files("curves.parquet"),
     output:
         table="results/tables/curves.parquet",
     log:
@@ -20,7 +21,26 @@ rule curves:
         mem_mb=1000,
         runtime=10,
     script:
-        "../scripts/curves.py"
+        "../scripts/rows.py"
+
+
+rule measures:
+    """Put the features, gradients and effective weights of all runs into one tidy table."""
+    input:
+        code=modules("collect.py", "files.py"),
+        blocks=block_files("measures.parquet"),
+    output:
+        table="results/tables/measures.parquet",
+    log:
+        "logs/measures.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    script:
+        "../scripts/rows.py"
 
 
 rule runs:

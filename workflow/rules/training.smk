@@ -1,7 +1,7 @@
 """Training: a block of seeds of one arm and width in one job, many replicates side by side.
 
 Needs: results/datasets. Makes: results/training/<arm>/width_<w>/seeds_<first>/ with the curves,
-the final weights (with all that is needed to go on) and a record of settings, versions and time.
+measures of the features, the final weights (with all that is needed to go on) and a record of settings, versions and time.
 """
 
 
@@ -26,21 +26,24 @@ rule train:
         code=modules(*TRAINING_CODE),
         data="results/datasets/seeds_{start}.npz",
     output:
-        curves="results/training/{arm}/width_{width}/seeds_{start}/curves.parquet",
-        weights="results/training/{arm}/width_{width}/seeds_{start}/checkpoint.safetensors",
-        record="results/training/{arm}/width_{width}/seeds_{start}/record.json",
+        curves=f"results/training/{BLOCK}/curves.parquet",
+        measures=f"results/training/{BLOCK}/measures.parquet",
+        weights=f"results/training/{BLOCK}/checkpoint.safetensors",
+        record=f"results/training/{BLOCK}/record.json",
     log:
-        "logs/train/{arm}/width_{width}/seeds_{start}.log",
+        f"logs/train/{BLOCK}.log",
     benchmark:
-        "results/benchmarks/train/{arm}/width_{width}/seeds_{start}.tsv"
+        f"results/benchmarks/train/{BLOCK}.tsv"
     conda:
         "../../environment.yml"
     threads: 1
     resources:
         mem_mb=1000,
         runtime=120,
+        gpu=int(STUDY.training.device == "cuda"),
     params:
         seeds=lambda wildcards: STUDY.block_seeds(block_of(wildcards)),
         settings=lambda wildcards: STUDY.run_settings(wildcards.arm),
+        measured=STUDY.measures.model_dump(),
     script:
         "../scripts/train.py"
