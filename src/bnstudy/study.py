@@ -242,7 +242,6 @@ class FigureSettings(Section):
 
     preview: bool = Field(description="mark figures and sentences as a preview, not the study")
     grid: Grid
-    ablation: Ablation
     original: Original
     analysis: Analysis
 
@@ -255,6 +254,7 @@ class FigureSettings(Section):
 class Study(FigureSettings):
     """All settings of one study: config.yaml as an object."""
 
+    ablation: Ablation
     dataset: Dataset
     training: Training
     batch_norm: BatchNorm

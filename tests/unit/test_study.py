@@ -37,7 +37,7 @@ def changed(config: dict, path: str, value) -> dict:
         ("grid.seeds.count", 0, "grid.seeds.count is 0: .*greater than 0"),
         ("grid.seeds.first", -1, "grid.seeds.first is -1"),
         ("grid.seeds.first", 2**32 - 1, "first \\+ count must not exceed"),
-        ("grid.arms", ["none", "bach"], r"grid.arms\[1\] is 'bach': .*'none' or 'batch'"),
+        ("grid.arms", ["none", "bach"], r"grid.arms\[1\] is 'bach': .*'none', 'batch', "),
         ("analysis.thresholds", ["low"], r"analysis.thresholds\[0\] is 'low': .*number"),
         ("analysis.thresholds", [1.0], "primary.threshold 0.2258 is not one of"),
         ("analysis.equivalence_margin", 0.5, "equivalence_margin is 0.5: .*greater than 1"),
@@ -80,7 +80,7 @@ def test_the_schema_accepts_the_config_and_is_closed_at_every_level(default_conf
 def test_the_default_grid(default_config):
     study = Study.from_config(default_config)
     runs = sum(len(study.seeds(cell)) for cell in study.cells())
-    assert runs == 4 * 2 * 30 + 2
+    assert runs == 4 * 2 * 30 + 2 * 2 * 30 + 2  # the grid, the ablation, the original
     assert study.seeds(Cell("batch", 300)) == [0, *range(1000, 1030)]
     assert study.block_seeds(Block("none", 300, 0)) == [0]
     assert sum(len(study.block_seeds(block)) for block in study.blocks()) == runs
@@ -90,7 +90,7 @@ def test_an_original_that_the_grid_holds_is_there_once(config):
     config["grid"]["seeds"] = {"first": 0, "count": 3}
     study = Study.from_config(config)
     assert study.seeds(Cell("none", 300)) == [0, 1, 2]
-    assert len(study.cells()) == len(set(study.cells())) == 8
+    assert len(study.cells()) == len(set(study.cells())) == 4 * 2 + 2 * 2
 
 
 def test_more_seeds_leave_whole_blocks_as_they_were(config):
@@ -108,6 +108,36 @@ def test_settings_of_bn_concern_only_runs_with_bn(config):
     after = Study.from_config(config)
     assert before.run_settings("none") == after.run_settings("none")
     assert before.run_settings("batch") != after.run_settings("batch")
+
+
+def test_the_ablation_runs_where_the_grid_has_its_widths(config):
+    config["grid"]["widths"] = [30, 100]
+    cells = Study.from_config(config).cells()
+    assert {cell for cell in cells if "-" in cell.arm} == {
+        Cell("batch-matched", 100), Cell("none-standardized", 100)
+    }  # fmt: skip
+
+
+def test_the_extended_study_varies_one_setting_at_a_time(config):
+    study = Study.from_config(config)
+    base = study.run_settings("batch")
+    changed = {}
+    for variant in study.variants():
+        settings = study.run_settings(variant.arms[-1], variant)
+        changed[variant.name] = {
+            key for key in settings if settings[key] != base.get(key)
+        } | {key for key in settings["training"] if settings["training"][key] != base["training"].get(key)}  # fmt: skip
+    assert changed["width"] == set()
+    assert changed["epochs_60000"] == {"training", "epochs"}
+    assert changed["learning_rate_0.003"] == {"training", "learning_rate"}
+    assert changed["label_noise_0.5"] == {"label_noise"}
+    assert changed["batch_size_50"] == {"training", "batch_size", "epochs"}
+    assert changed["dropout"] == {"dropout"}
+
+
+def test_datasets_are_made_for_the_extended_seeds_too(config):
+    config["extended"]["seeds"] = {"first": 2000, "count": 3}
+    assert Study.from_config(config).dataset_seeds(2000) == [2000, 2001, 2002]
 
 
 def test_the_fragments_in_the_repository_are_valid(config):
