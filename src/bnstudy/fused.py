@@ -1,4 +1,5 @@
-"""The fast path on CPUs: hidden layer, loss and gradients in one pass over the samples.
+"""The fast path on CPUs: hidden layer, loss and gradients in one pass over the samples, and what
+stands around that pass (BN's fold, Adam's step) in one call each.
 
 For a batch x (n, 3) with targets t, an affine map (A, a) before the activation and an output layer
 (V, c), one replicate's loss and its gradients are
@@ -10,6 +11,9 @@ Written in PyTorch, every symbol is an n × width array that goes through memory
 the samples are taken in blocks small enough that a block's h stays in the cache between the
 forward and the backward half, and nothing is allocated. Samples lie on the last axis, so that the
 compiler turns the inner loops into vector instructions.
+
+The fold and Adam work on O(width) numbers, where PyTorch's cost is that of its calls: some dozens
+an epoch, as much as the pass itself at small widths.
 
 A replicate's arithmetic does not depend on how many replicates there are, nor on its place among
 them: results are bit-identical however the seeds are cut into jobs.
@@ -25,7 +29,7 @@ from numba import float64, int64
 from numba.extending import intrinsic
 from torch import Tensor
 
-from bnstudy.networks import Affine, Linear
+from bnstudy.networks import Affine, BatchNorm, Linear, Moments
 
 BLOCK_SAMPLES = 128  # more gain nothing
 BLOCK_BYTES = 1024**2  # what a block's h may take of the cache
@@ -211,3 +215,125 @@ class Batch:
             gradients is not None, gA, ga[:, 0], gV, gc[:, 0],
         )  # fmt: skip
         return losses
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _fold(mean, C, W, b, scale, shift, momentum, epsilon, running_mean, running_std, A, a, p, std):
+    """BatchNorm.fold in training mode for R replicates; fills A, a, p (x̄W) and std (σ), and moves
+    the running values. mean (R, 3); C (R, 3, 3); W, A (R, 3, width); all others (R, width)."""
+    for s in range(W.shape[0]):
+        for j in range(W.shape[2]):
+            w0, w1, w2 = W[s, 0, j], W[s, 1, j], W[s, 2, j]
+            p[s, j] = mean[s, 0] * w0 + mean[s, 1] * w1 + mean[s, 2] * w2
+            variance = (
+                w0 * (C[s, 0, 0] * w0 + C[s, 0, 1] * w1 + C[s, 0, 2] * w2)
+                + w1 * (C[s, 1, 0] * w0 + C[s, 1, 1] * w1 + C[s, 1, 2] * w2)
+                + w2 * (C[s, 2, 0] * w0 + C[s, 2, 1] * w1 + C[s, 2, 2] * w2)
+            )
+            std[s, j] = math.sqrt(variance + epsilon)
+            gain = scale[s, j] / std[s, j]
+            A[s, 0, j], A[s, 1, j], A[s, 2, j] = w0 * gain, w1 * gain, w2 * gain
+            a[s, j] = shift[s, j] - p[s, j] * gain
+            new = 1 - momentum
+            running_mean[s, j] = momentum * running_mean[s, j] + new * (p[s, j] + b[s, j])
+            running_std[s, j] = momentum * running_std[s, j] + new * std[s, j]
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _fold_backward(mean, C, W, scale, p, std, gA, ga, gW, gscale, gshift):
+    """From ∂A, ∂a to ∂W, ∂scale, ∂shift, shaped as what they belong to.
+
+    With g = scale/σ, A = W g, a = shift - p g, σ² = diag(WᵀCW) + ε (all per unit):
+    ∂g = Σ_l ∂A_l W_l - p ∂a,   ∂σ = -∂g g/σ,   ∂W = g (∂A - x̄ ∂a) + (∂σ/σ) C W.
+    """
+    for s in range(W.shape[0]):
+        for j in range(W.shape[2]):
+            w0, w1, w2 = W[s, 0, j], W[s, 1, j], W[s, 2, j]
+            g0, g1, g2 = gA[s, 0, j], gA[s, 1, j], gA[s, 2, j]
+            gain = scale[s, j] / std[s, j]
+            ggain = g0 * w0 + g1 * w1 + g2 * w2 - p[s, j] * ga[s, j]
+            along = -ggain * gain / (std[s, j] * std[s, j])
+            for k in range(3):
+                cw = C[s, k, 0] * w0 + C[s, k, 1] * w1 + C[s, k, 2] * w2
+                gW[s, k, j] = gain * (gA[s, k, j] - mean[s, k] * ga[s, j]) + along * cw
+            gscale[s, j] = ggain / std[s, j]
+            gshift[s, j] = ga[s, j]
+
+
+class _Fold(torch.autograd.Function):
+    """BatchNorm.fold in training mode."""
+
+    @staticmethod
+    def forward(ctx, W, b, scale, shift, norm, moments):
+        A, a, p, std = (torch.empty_like(x) for x in (W, scale, scale, scale))
+        rows = [t.detach()[:, 0].numpy() for t in (b, scale, shift)]
+        running = norm.running_mean[:, 0].numpy(), norm.running_std[:, 0].numpy()
+        mean, C = moments.mean[:, 0].numpy(), moments.covariance.numpy()
+        _fold(
+            mean, C, W.detach().numpy(), *rows, norm.momentum, norm.epsilon, *running,
+            A.numpy(), *(t[:, 0].numpy() for t in (a, p, std)),
+        )  # fmt: skip
+        ctx.saved = mean, C, W, scale, p, std
+        return A, a
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gA, ga):
+        mean, C, W, scale, p, std = ctx.saved
+        gW, gscale, gshift = torch.empty_like(W), torch.empty_like(scale), torch.empty_like(scale)
+        rows = [t.detach()[:, 0].numpy() for t in (scale, p, std)]
+        _fold_backward(
+            mean, C, W.detach().numpy(), *rows, gA.numpy(), ga[:, 0].numpy(),
+            gW.numpy(), gscale[:, 0].numpy(), gshift[:, 0].numpy(),
+        )  # fmt: skip
+        return gW, None, gscale, gshift, None, None
+
+
+def fold(linear: Linear, norm: BatchNorm, moments: Moments) -> Affine:
+    """`norm.fold(linear, moments)` in training mode, in one call; the bias has no gradient."""
+    return Affine(*_Fold.apply(linear.weight, linear.bias, norm.scale, norm.shift, norm, moments))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _adam(value, gradient, mean, square, beta1, beta2, rate, correction, epsilon):
+    """Adam's step on flat arrays. Without reassociation, so that no element's rounding depends on
+    its place: results must not depend on how seeds are cut into blocks."""
+    for i in range(value.size):
+        g = gradient[i]
+        mean[i] += (1 - beta1) * (g - mean[i])
+        square[i] = beta2 * square[i] + (1 - beta2) * g * g
+        value[i] -= rate * mean[i] / (math.sqrt(square[i]) / correction + epsilon)
+
+
+class Adam:
+    """`torch.optim.Adam` with its defaults for one flat parameter (Kingma & Ba 2015).
+
+    `state`: step (a scalar), exp_avg and exp_avg_sq (shaped as the parameter), as there.
+    """
+
+    BETAS, EPSILON = (0.9, 0.999), 1e-8
+
+    def __init__(self, parameter: Tensor, learning_rate: float):
+        self.parameter, self.learning_rate = parameter, learning_rate
+        self.state = {
+            "step": torch.zeros(()),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+        }
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """One step along the parameter's `.grad`."""
+        self.state["step"] += 1
+        beta1, beta2 = self.BETAS
+        step = float(self.state["step"])
+        arrays = (
+            self.parameter,
+            self.parameter.grad,
+            self.state["exp_avg"],
+            self.state["exp_avg_sq"],
+        )
+        _adam(
+            *(t.detach().numpy() for t in arrays), beta1, beta2,
+            self.learning_rate / (1 - beta1**step), math.sqrt(1 - beta2**step), self.EPSILON,
+        )  # fmt: skip

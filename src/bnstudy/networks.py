@@ -134,10 +134,12 @@ class Dropout(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """(R, n, features) to the same."""
-        if not self.training:
-            return h
-        draws = [torch.rand(h.shape[1:], generator=generator) for generator in self.generators]
-        return h * (torch.stack(draws) >= self.rate).to(h) / (1 - self.rate)
+        return h * torch.stack(self.masks(h[0])) if self.training else h
+
+    def masks(self, h: Tensor) -> list[Tensor]:
+        """What to multiply the hidden values with, a mask a replicate; each like `h` (n, width)."""
+        draws = (torch.rand(h.shape, generator=generator) for generator in self.generators)
+        return [(draw >= self.rate).to(h) / (1 - self.rate) for draw in draws]
 
 
 class Network(nn.Module):

@@ -63,16 +63,37 @@ def fused_objective(network: Network, inputs: Tensor, targets: Tensor) -> Object
     moments = network.moments(inputs)
 
     def objective(network: Network) -> Tensor:
-        return batch.squared_error(network.fold(moments), network.output)
+        if network.norm is not None and network.training:
+            hidden = fused.fold(network.hidden, network.norm, moments)
+        else:
+            hidden = network.fold(moments)
+        return batch.squared_error(hidden, network.output)
+
+    return objective
+
+
+def dropout_objective(network: Network, inputs: Tensor, targets: Tensor) -> Objective:
+    """The definition again, one replicate at a time, for training with dropout: in batched products
+    and sums the last bit may depend on the number of replicates."""
+    moments = network.moments(inputs)
+
+    def objective(network: Network) -> Tensor:
+        hidden, output = network.fold(moments), network.output
+        masks = network.dropout.masks(inputs[0, :, :1].expand(-1, network.width))
+        parts = (inputs, targets, *hidden, output.weight, output.bias, masks)
+        losses = [
+            (torch.addmm(c, torch.tanh(torch.addmm(a, x, A)) * mask, V) - t).square().sum()
+            for x, t, A, a, V, c, mask in zip(*parts, strict=True)
+        ]
+        return torch.stack(losses)
 
     return objective
 
 
 def train_objective(device: str, network: Network, inputs: Tensor, targets: Tensor) -> Objective:
-    """The objective that `network` is trained with on `device`. Dropout acts between the folded
-    part and the output, where only the definition looks."""
+    """The objective that `network` is trained with on `device`."""
     if network.dropout is not None:
-        return plain_objective(network, inputs, targets)
+        return dropout_objective(network, inputs, targets)
     return test_objective(device, network, inputs, targets)
 
 
@@ -115,12 +136,9 @@ class Training:
         self.sizes = np.array([data.train_inputs.shape[1], data.test_inputs.shape[1]])
         self.one = torch.ones(len(data.seeds), dtype=torch.float64, device=device)
         self.parameters = flatten(network)
-        # Neither foreach nor fused: those make an element's rounding depend on its place in memory,
-        # and with it the results on how seeds are cut into blocks.
-        self.optimizer = torch.optim.Adam(
-            [self.parameters], lr=learning_rate, foreach=False, fused=False,
-            capturable=device == "cuda",
-        )  # fmt: skip
+        self.optimizer = (fused.Adam if device == "cpu" else TorchAdam)(
+            self.parameters, learning_rate
+        )
         drawing = batch_size is not None or network.dropout is not None  # on the host, each step
         self.step = CudaGraph(self.epoch) if device == "cuda" and not drawing else self.epoch
 
@@ -166,24 +184,14 @@ class Training:
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Go on from `state()`, bit for bit. KeyError where something is missing."""
-        self._start_adam()
         with torch.no_grad():
             for name, tensor in self._tensors().items():
                 tensor.copy_(state[name])
 
-    def _start_adam(self) -> None:
-        """Adam's state before its first step, as Adam itself would make it then."""
-        on_device = self.parameters.device if self.optimizer.defaults["capturable"] else "cpu"
-        self.optimizer.state[self.parameters] = {
-            "step": torch.zeros((), dtype=torch.float32, device=on_device),
-            "exp_avg": torch.zeros_like(self.parameters),
-            "exp_avg_sq": torch.zeros_like(self.parameters),
-        }
-
     def _tensors(self) -> dict[str, Tensor]:
         """The tensors of `state` by name, not copied."""
         tensors = dict(self.network.state_dict())
-        adam = self.optimizer.state[self.parameters]
+        adam = self.optimizer.state
         tensors["adam.step"] = adam["step"]
         for moment in ("exp_avg", "exp_avg_sq"):
             for name, part in split(adam[moment], self.network).items():
@@ -244,6 +252,19 @@ def flatten(network: nn.Module) -> nn.Parameter:
     for parameter, name in zip(parameters, values, strict=True):
         parameter.data, parameter.grad = values[name], gradients[name]
     return flat
+
+
+class TorchAdam:
+    """PyTorch's own Adam for one flat parameter on a GPU; `state` as `fused.Adam` has it."""
+
+    def __init__(self, parameter: nn.Parameter, learning_rate: float):
+        optimizer = torch.optim.Adam([parameter], lr=learning_rate, capturable=True)
+        self.step = optimizer.step
+        self.state = optimizer.state[parameter] = {
+            "step": torch.zeros((), device=parameter.device),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+        }
 
 
 class CudaGraph:

@@ -120,13 +120,11 @@ def test_the_ablation_runs_where_the_grid_has_its_widths(config):
 
 def test_the_extended_study_varies_one_setting_at_a_time(config):
     study = Study.from_config(config)
-    base = study.run_settings("batch")
-    changed = {}
+    base, changed = study.run_settings("batch"), {}
     for variant in study.variants():
         settings = study.run_settings(variant.arms[-1], variant)
-        changed[variant.name] = {
-            key for key in settings if settings[key] != base.get(key)
-        } | {key for key in settings["training"] if settings["training"][key] != base["training"].get(key)}  # fmt: skip
+        before, after = (s | s["training"] for s in (base, settings))
+        changed[variant.name] = {key for key in after if after[key] != before.get(key)}
     assert changed["width"] == set()
     assert changed["epochs_60000"] == {"training", "epochs"}
     assert changed["learning_rate_0.003"] == {"training", "learning_rate"}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bnstudy import fused
 from bnstudy.data import make_data
-from bnstudy.networks import Affine, Linear, make_network
+from bnstudy.networks import Affine, BatchNorm, Linear, Moments, make_network
 from bnstudy.training import Training, folded_objective, plain_objective
 
 RANGES = {"r": [-1.0, 1.0], "g": [-1.0, 1.0], "b": [-1.0, 1.0]}
@@ -120,6 +120,12 @@ def test_minibatches_take_each_sample_once_an_epoch():
     assert torch.equal(together, training.batches.inputs.sort(dim=1).values)
 
 
+def test_dropout_is_trained_as_defined():
+    fast = curves("dropout", 7, [1, 2], 20)
+    slow = curves("dropout", 7, [1, 2], 20, objective=plain_objective)
+    np.testing.assert_allclose(fast, slow, rtol=1e-11)
+
+
 def test_a_minibatch_is_normalised_by_its_own_statistics():
     """Three epochs of two steps against the definition: the train losses (see above, the bias)."""
     options = {"sizes": (40, 20), "batch_size": 20}
@@ -172,6 +178,45 @@ def test_losses_and_gradients_are_those_of_plain_pytorch(seed, replicates, n, wi
     for ours, theirs in zip(got, expected, strict=True):
         atol = 1e-12 * max(1.0, float(theirs.abs().max()))
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=atol)
+
+
+@given(st.integers(0, 2**31), st.integers(1, 3), st.integers(1, 40))
+@settings(deadline=None, max_examples=40)
+def test_the_fast_fold_is_the_fold(seed, replicates, width):
+    """Values, gradients and running values, to 1e-12 of the terms added up (of order 1 to 100)."""
+    inputs, _, (A, a, _, _) = random_problem(seed, replicates, 20, width)
+    results = []
+    for fast in (True, False):
+        norm = BatchNorm(replicates, width, **BN)
+        linear = Linear(A.detach().clone(), a.detach().clone())
+        moments = Moments.of(inputs, norm.correction)
+        folded = fused.fold(linear, norm, moments) if fast else norm.fold(linear, moments)
+        upstream = [torch.linspace(-1, 1, t.numel(), dtype=t.dtype).view_as(t) for t in folded]
+        gradients = torch.autograd.grad(folded, (linear.weight, norm.scale, norm.shift), upstream)
+        folded = [t.detach() for t in folded]
+        results.append([*folded, *gradients, norm.running_mean, norm.running_std])
+    for ours, theirs in zip(*results, strict=True):
+        atol = 1e-12 * max(1.0, float(theirs.abs().max()))
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=atol)
+
+
+def test_adam_is_pytorchs():
+    """50 steps along gradients of very different sizes; to 1e-13 of the steps' sum."""
+    generator = torch.Generator().manual_seed(3)
+    ours, theirs = (torch.nn.Parameter(torch.ones(37, dtype=torch.float64)) for _ in range(2))
+    adam, reference = fused.Adam(ours, 1e-3), torch.optim.Adam([theirs], lr=1e-3)
+    for _ in range(50):
+        sizes = 10.0 ** torch.linspace(-12, 6, 37, dtype=torch.float64)
+        ours.grad = sizes * torch.randn(37, generator=generator, dtype=torch.float64)
+        theirs.grad = ours.grad.clone()
+        adam.step()
+        reference.step()
+    torch.testing.assert_close(ours, theirs, rtol=1e-13, atol=0)
+    assert float(adam.state["step"]) == 50
+    for name in ("exp_avg", "exp_avg_sq"):
+        torch.testing.assert_close(
+            adam.state[name], reference.state[theirs][name], rtol=1e-12, atol=1e-25
+        )
 
 
 def test_gradcheck():
