@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 from bnstudy.files import read_json
 from bnstudy.measures import epochs_to, final_loss, threshold_columns
 
+RUN_EPOCH = ("arm", "width", "seed", "epoch")  # what a row of a block's tables is about
+
 
 def collect_rows(blocks: Sequence[Path], **columns: Sequence) -> Iterator[pa.Table]:
     """The blocks' rows, block after block in the given order, each sorted by seed and epoch.
@@ -35,19 +37,23 @@ def read_block(path: Path) -> pa.Table:
 
 def collect_runs(
     blocks: Sequence[Path],
+    measures: Sequence[Path],
     records: Sequence[Path],
     grid_seeds: Container[int],
     *,
     final_window: int,
     thresholds: Sequence[float],
 ) -> pd.DataFrame:
-    """One row a run: who it is, its final losses, epochs to each threshold, and its seconds.
+    """One row a run: who it is, its final losses, epochs to each threshold, what it looks like
+    inside at the end, and its seconds.
 
     `seconds` is a run's share of its block's training time, so that the column adds up.
     """
     frames = [
-        _runs_of_block(read_block(curves), read_json(record), final_window, thresholds)
-        for curves, record in zip(blocks, records, strict=True)
+        _runs_of_block(
+            read_block(curves), read_block(inside), read_json(record), final_window, thresholds
+        )
+        for curves, inside, record in zip(blocks, measures, records, strict=True)
     ]  # fmt: skip
     runs = pd.concat(frames, ignore_index=True)
     runs.insert(4, "in_grid", [seed in grid_seeds for seed in runs.seed])
@@ -55,7 +61,7 @@ def collect_runs(
 
 
 def _runs_of_block(
-    curves: pa.Table, record: dict, window: int, thresholds: Sequence[float]
+    curves: pa.Table, measures: pa.Table, record: dict, window: int, thresholds: Sequence[float]
 ) -> pd.DataFrame:
     count = len(record["seeds"])
     train = curves["train_loss"].to_numpy().reshape(count, -1)
@@ -75,5 +81,7 @@ def _runs_of_block(
     for threshold in thresholds:
         epochs, reached = threshold_columns(threshold)
         columns[epochs], columns[reached] = epochs_to(train, threshold)
+    for name in measures.column_names[len(RUN_EPOCH) :]:
+        columns[f"final_{name}"] = measures[name].to_numpy().reshape(count, -1)[:, -1]
     columns["seconds"] = record["seconds"] / count
     return pd.DataFrame(columns)

@@ -40,17 +40,20 @@ def threshold_columns(threshold: float) -> tuple[str, str]:
     return f"epochs_to_{threshold:g}", f"reached_{threshold:g}"
 
 
-def paired(runs: pd.DataFrame, width: int, column: str) -> tuple[np.ndarray, np.ndarray]:
-    """`column` of the arms none and batch at `width`, (n,) each, for the seeds that both have."""
-    cell = runs[(runs.width == width) & runs.arm.isin(["none", "batch"])]
+def paired(
+    runs: pd.DataFrame, width: int, column: str, arm: str = "batch"
+) -> tuple[np.ndarray, np.ndarray]:
+    """`column` of the arms none and `arm` at `width`, (n,) each, for the seeds that both have,
+    ordered by seed."""
+    cell = runs[(runs.width == width) & runs.arm.isin(["none", arm])]
     table = cell.pivot(index="seed", columns="arm", values=column)
-    table = table.reindex(columns=["none", "batch"]).dropna()
-    return table["none"].to_numpy(), table["batch"].to_numpy()
+    table = table.reindex(columns=["none", arm]).dropna()
+    return table["none"].to_numpy(), table[arm].to_numpy()
 
 
-def log_ratio(runs: pd.DataFrame, width: int, column: str) -> np.ndarray:
-    """d = ln(batch) - ln(none) of `column`, a pair each, ordered by seed. Not finite where a run
+def log_ratio(runs: pd.DataFrame, width: int, column: str, arm: str = "batch") -> np.ndarray:
+    """d = ln(arm) - ln(none) of `column`, a pair each, ordered by seed. Not finite where a run
     of the pair diverged: the tests refuse it by name instead of dropping the pair."""
-    none, batch = paired(runs, width, column)
+    none, other = paired(runs, width, column, arm)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log(batch.astype(float)) - np.log(none.astype(float))
+        return np.log(other.astype(float)) - np.log(none.astype(float))

@@ -20,6 +20,7 @@ import numpy as np
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
+from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
 Alternative = Literal["two-sided", "less", "greater"]
@@ -269,6 +270,44 @@ def _observations(times: np.ndarray, events: np.ndarray) -> tuple[np.ndarray, np
     if times.shape != events.shape:
         raise ValueError(f"times {times.shape} and events {events.shape} differ in shape")
     return times, events
+
+
+def page_trend(values: np.ndarray, alpha: float = 0.05) -> float:
+    """p of Page's (1963) trend test: do values rise along the columns? By scipy.
+
+    `values` has shape (n, k): a row a subject, a column a treatment, in the order of the trend.
+    Raises NotEstimable: fewer than three columns, values not finite, or fewer than
+    `fewest_pairs(alpha)` rows.
+    """
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 2 or values.shape[1] < 3:
+        raise NotEstimable("a trend needs three widths with the same seeds")
+    _finite(values.ravel(), "values")
+    if len(values) < fewest_pairs(alpha):
+        raise NotEstimable(f"too few rows: {len(values)}, {fewest_pairs(alpha)} needed")
+    return float(stats.page_trend_test(values).pvalue)
+
+
+def slopes(x: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Least-squares slope of each row of `values` (n, k) on x (k,): (n,)."""
+    centred = np.asarray(x, dtype=float) - np.mean(x)
+    return values @ centred / (centred @ centred)
+
+
+def performance_profile(
+    values: np.ndarray, limits: np.ndarray, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Share of `values` (n,) at or below each of `limits` (k,), and its interval: (k,) each.
+
+    The score distribution of Agarwal et al. 2021 (rliable), with the exact (Clopper-Pearson)
+    interval of a share, pointwise, by statsmodels. A value that is not finite is above every limit.
+    """
+    values = np.asarray(values, dtype=float)
+    if not values.size:
+        raise NotEstimable("no values")
+    count = (values[:, None] <= limits).sum(axis=0)
+    low, high = proportion_confint(count, values.size, alpha=1 - confidence, method="beta")
+    return count / values.size, low, high
 
 
 def kaplan_meier(times: np.ndarray, events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -48,6 +48,7 @@ rule runs:
     input:
         code=modules("collect.py", "measures.py", "files.py"),
         curves=block_files("curves.parquet"),
+        measures=block_files("measures.parquet"),
         records=block_files("record.json"),
     output:
         table="results/tables/runs.csv",

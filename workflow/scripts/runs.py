@@ -11,6 +11,7 @@ from bnstudy.files import write_csv
 params = snakemake.params
 runs = collect_runs(
     snakemake.input.curves,
+    snakemake.input.measures,
     snakemake.input.records,
     range(params.grid_seeds["first"], params.grid_seeds["first"] + params.grid_seeds["count"]),
     final_window=params.final_window,
