@@ -54,3 +54,40 @@ def log_ratio(runs: pd.DataFrame, width: int, column: str) -> np.ndarray:
     none, batch = paired(runs, width, column)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.log(batch.astype(float)) - np.log(none.astype(float))
+
+
+def layer_factor(first: np.ndarray, last: np.ndarray, depth: int) -> np.ndarray:
+    """Factor by which a gradient grows a layer on its way back: (first / last)^(1 / (depth - 1)).
+
+    `first`, `last`: gradient norms at the first and last of `depth` hidden layers. A gradient that
+    vanished or overflowed gives 0, infinity or NaN.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (np.asarray(first) / np.asarray(last)) ** (1 / (depth - 1))
+
+
+def layer_factors(gradients: pd.DataFrame) -> pd.Series:
+    """`layer_factor` of gradients.csv, by initialization, arm and seed."""
+    index = ["initialization", "arm", "seed"]
+    norms = gradients.pivot(index=index, columns="layer", values="gradient_norm")
+    depth = norms.columns.max()
+    return layer_factor(norms[1], norms[depth], depth)
+
+
+def gradient_differences(gradients: pd.DataFrame, initialization: str) -> np.ndarray:
+    """|ln factor of batch| - |ln factor of none|, a pair each, ordered by seed (H4).
+
+    Below 0 where BN brings the factor nearer to 1. Not finite where a gradient vanished or
+    overflowed.
+    """
+    factors = layer_factors(gradients[gradients.initialization == initialization])
+    with np.errstate(divide="ignore"):
+        size = np.abs(np.log(factors)).unstack("arm")
+    return (size["batch"] - size["none"]).to_numpy()
+
+
+def digits_log_ratio(digits: pd.DataFrame, network: str) -> np.ndarray:
+    """d = ln(batch) - ln(none) of the epochs to the threshold, a pair each, by seed (H5)."""
+    rows = digits[digits.network == network]
+    epochs = rows.pivot(index="seed", columns="arm", values="epochs_to_threshold")
+    return (np.log(epochs["batch"]) - np.log(epochs["none"])).to_numpy()
