@@ -14,6 +14,7 @@ and 1.12 here, unscaled and scaled weights).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -37,7 +38,7 @@ def initial_weights(seed: int, width: int, depth: int, initialization: str) -> l
     sizes = [INPUTS, *[width] * depth, OUTPUTS]
     return [
         torch.randn(shape, generator=generator, dtype=torch.float64) * shape[0] ** power
-        for shape in zip(sizes[:-1], sizes[1:], strict=True)
+        for shape in pairwise(sizes)
     ]
 
 

@@ -63,7 +63,7 @@ def layer_factor(first: np.ndarray, last: np.ndarray, depth: int) -> np.ndarray:
     vanished or overflowed gives 0, infinity or NaN.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (np.asarray(first) / np.asarray(last)) ** (1 / (depth - 1))
+        return (first / last) ** (1 / (depth - 1))
 
 
 def layer_factors(gradients: pd.DataFrame) -> pd.Series:
