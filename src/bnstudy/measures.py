@@ -78,11 +78,13 @@ def gradient_differences(gradients: pd.DataFrame, initialization: str) -> np.nda
     """|ln factor of batch| - |ln factor of none|, a pair each, ordered by seed (H4).
 
     Below 0 where BN brings the factor nearer to 1. Not finite where a gradient vanished or
-    overflowed.
+    overflowed; empty where the initialization was not probed.
     """
-    factors = layer_factors(gradients[gradients.initialization == initialization])
+    rows = gradients[gradients.initialization == initialization]
+    if rows.empty:
+        return np.empty(0)
     with np.errstate(divide="ignore"):
-        size = np.abs(np.log(factors)).unstack("arm")
+        size = np.abs(np.log(layer_factors(rows))).unstack("arm")
     return (size["batch"] - size["none"]).to_numpy()
 
 
@@ -90,4 +92,5 @@ def digits_log_ratio(digits: pd.DataFrame, network: str) -> np.ndarray:
     """d = ln(batch) - ln(none) of the epochs to the threshold, a pair each, by seed (H5)."""
     rows = digits[digits.network == network]
     epochs = rows.pivot(index="seed", columns="arm", values="epochs_to_threshold")
+    epochs = epochs.reindex(columns=["none", "batch"]).astype(float)
     return (np.log(epochs["batch"]) - np.log(epochs["none"])).to_numpy()

@@ -111,6 +111,7 @@ def test_differences_measure_the_distance_from_a_factor_of_1():
     ]
     d = gradient_differences(pd.DataFrame(rows), "fan-in")
     assert d == pytest.approx([math.log(1.5), -math.log(2)])
+    assert gradient_differences(pd.DataFrame(rows), "unscaled").shape == (0,)
 
 
 def test_vanished_and_exploded_gradients_are_not_finite_instead_of_an_error():
