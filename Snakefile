@@ -12,6 +12,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/datasets.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/probes.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/extended.smk"
 include: "workflow/rules/tracking.smk"
@@ -25,6 +26,8 @@ rule all:
         rules.measures.output,
         rules.runs.output,
         rules.significance.output,
+        rules.gradients.output,
+        rules.digits.output,
         expand("results/figures/{figure}.{format}", figure=FIGURES, format=FORMATS),
         rules.track.output,
 

@@ -16,9 +16,7 @@ JUDGEMENTS = {
 }
 
 
-def claims_table(
-    tests: pd.DataFrame, analysis: Analysis, preview: bool = False
-) -> pd.DataFrame:
+def claims_table(tests: pd.DataFrame, analysis: Analysis, preview: bool = False) -> pd.DataFrame:
     """claims.csv: one row a claim, from significance.csv.
 
     Columns: claim, words (the article's), hypothesis, deciding_part with its n_pairs, ratio and

@@ -57,3 +57,47 @@ def log_ratio(runs: pd.DataFrame, width: int, column: str, arm: str = "batch") -
     none, other = paired(runs, width, column, arm)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.log(other.astype(float)) - np.log(none.astype(float))
+
+
+def layer_factor(first: np.ndarray, last: np.ndarray, depth: int) -> np.ndarray:
+    """Factor by which a gradient grows a layer on its way back: (first / last)^(1 / (depth - 1)).
+
+    `first`, `last`: gradient norms at the first and last of `depth` hidden layers. A gradient that
+    vanished or overflowed gives 0, infinity or NaN.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (first / last) ** (1 / (depth - 1))
+
+
+def layer_factors(gradients: pd.DataFrame) -> pd.Series:
+    """`layer_factor` of gradients.csv, by initialization, arm and seed."""
+    index = ["initialization", "arm", "seed"]
+    norms = gradients.pivot(index=index, columns="layer", values="gradient_norm")
+    depth = norms.columns.max()
+    return layer_factor(norms[1], norms[depth], depth)
+
+
+def gradient_pairs(
+    gradients: pd.DataFrame, initialization: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """H4: the layer factors of none and batch, and d = |ln batch| - |ln none|: (n,) each, by seed.
+
+    d is below 0 where BN brings the factor nearer to 1. Not finite where a gradient vanished or
+    overflowed; empty where the initialization was not probed.
+    """
+    rows = gradients[gradients.initialization == initialization]
+    if rows.empty:
+        return np.empty(0), np.empty(0), np.empty(0)
+    factors = layer_factors(rows).unstack("arm")
+    none, batch = factors["none"].to_numpy(), factors["batch"].to_numpy()
+    with np.errstate(divide="ignore"):
+        return none, batch, np.abs(np.log(batch)) - np.abs(np.log(none))
+
+
+def digits_pairs(digits: pd.DataFrame, network: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """H5: epochs to the threshold of none and batch, and d = ln(batch) - ln(none): (n,) each."""
+    rows = digits[digits.network == network]
+    epochs = rows.pivot(index="seed", columns="arm", values="epochs_to_threshold")
+    epochs = epochs.reindex(columns=["none", "batch"]).astype(float)
+    none, batch = epochs["none"].to_numpy(), epochs["batch"].to_numpy()
+    return none, batch, np.log(batch) - np.log(none)

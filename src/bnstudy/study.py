@@ -199,6 +199,33 @@ class Mlflow(Section):
     curve_points: int = Field(ge=2, le=320, description="log-spaced epochs logged a curve")
 
 
+class DepthProbe(Section):
+    width: Width = Field(description="units of every hidden layer")
+    depth: int = Field(ge=2, le=1000, description="hidden layers")
+    initializations: Annotated[
+        list[Literal["unscaled", "fan-in"]], Field(min_length=1), AfterValidator(_distinct)
+    ] = Field(description="N(0, 1), and N(0, 1/inputs)")
+
+
+class DigitsProbe(Section):
+    widths: Annotated[list[Width], Field(min_length=1)] = Field(
+        description="units of the dense network's hidden layers"
+    )
+    channels: Annotated[list[Width], Field(min_length=1)] = Field(
+        description="channels of the convolutional network's layers"
+    )
+    validation_share: float = Field(ge=0.05, le=0.5, description="of the 1797 images")
+    batch_size: int = Field(ge=2, le=800, description="images a minibatch")
+    learning_rate: PositiveFloat
+    epochs: PositiveInt = Field(le=100_000, description="budget")
+    threshold: PositiveFloat = Field(description="validation loss (cross-entropy) to reach")
+
+
+class Probes(Section):
+    depth: DepthProbe = Field(description="gradients against depth (H4)")
+    digits: DigitsProbe = Field(description="dense and convolutional networks on digits (H5)")
+
+
 class Cell(NamedTuple):
     """One arm at one width."""
 
@@ -261,6 +288,7 @@ class Study(FigureSettings):
     dropout: Dropout
     measures: Measures
     extended: Extended
+    probes: Probes
     mlflow: Mlflow
 
     @classmethod

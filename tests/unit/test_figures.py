@@ -5,11 +5,19 @@ import pandas as pd
 import pytest
 
 from bnstudy import figures
-from bnstudy.figures import epochs_ratio, final_loss_ratio, final_window, loss_curves, style
+from bnstudy.figures import (
+    digits,
+    epochs_ratio,
+    final_loss_ratio,
+    final_window,
+    gradient_depth,
+    loss_curves,
+    style,
+)
 from bnstudy.hypotheses import significance
 from bnstudy.study import FigureSettings
 
-MODULES = [loss_curves, final_loss_ratio, epochs_ratio, final_window]
+MODULES = [loss_curves, final_loss_ratio, epochs_ratio, final_window, gradient_depth, digits]
 
 
 def study(config, **analysis) -> FigureSettings:
@@ -38,7 +46,32 @@ def tables(settings: FigureSettings, count: int) -> dict[str, pd.DataFrame]:
                     curves.append(pd.DataFrame(curve))
     runs = pd.DataFrame(runs)
     return {"runs": runs, "curves": pd.concat(curves),
-            "significance": significance(runs, settings.analysis)}  # fmt: skip
+            "significance": significance(runs, settings.analysis),
+            **probe_tables(rng, count)}  # fmt: skip
+
+
+def probe_tables(rng: np.random.Generator, count: int) -> dict[str, pd.DataFrame]:
+    seeds = range(1000, 1000 + count)
+    runs = [{"arm": arm, "seed": seed} for arm in ("none", "batch") for seed in seeds]
+    gradients = [
+        {"initialization": name, **run, "layer": layer, "gradient_norm": rng.lognormal()}
+        for name in ("unscaled", "fan-in") for run in runs for layer in range(1, 6)
+    ]  # fmt: skip
+    digits = [
+        {"network": name, **run, "threshold": 0.23, "epochs_to_threshold": rng.integers(5, 16)}
+        for name in ("dense", "convolutional") for run in runs
+    ]  # fmt: skip
+    curves = [
+        {"network": run["network"], "arm": run["arm"], "seed": run["seed"], "epoch": epoch,
+         "validation_loss": rng.lognormal()} for run in digits for epoch in range(16)
+    ]  # fmt: skip
+    columns = {
+        "gradients": ["initialization", "arm", "seed", "layer", "gradient_norm"],
+        "digits": ["network", "arm", "seed", "threshold", "epochs_to_threshold"],
+        "digits_curves": ["network", "arm", "seed", "epoch", "validation_loss"],
+    }
+    rows = {"gradients": gradients, "digits": digits, "digits_curves": curves}
+    return {name: pd.DataFrame(rows[name], columns=columns[name]) for name in rows}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.split(".")[-1])

@@ -44,6 +44,9 @@ def changed(config: dict, path: str, value) -> dict:
         ("dataset.test_size", 0, "dataset.test_size is 0: .*greater than 0"),
         ("dataset.ranges.r", [1.0, -1.0], "dataset.ranges.r .*lower end 1.0 must be below"),
         ("training.learning_rate", float("nan"), "learning_rate is nan: .*finite"),
+        ("probes.depth.depth", 1, "probes.depth.depth is 1: .*greater than or equal to 2"),
+        ("probes.depth.initializations", ["he"], r"initializations\[0\] is 'he': .*'unscaled'"),
+        ("probes.digits.learning_rate", "2e-3", "learning_rate is '2e-3'.*write 0.002"),
         ("mlflow.tracking_uri", None, "mlflow.tracking_uri is None: .*string"),
     ],
 )

@@ -12,7 +12,14 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 PARTS = ["Snakefile", "config.yaml", "environment.yml", "workflow", "src", "profiles"]
-FIGURES = ["loss_curves", "final_loss_ratio", "epochs_ratio", "final_window"]
+FIGURES = [
+    "loss_curves",
+    "final_loss_ratio",
+    "epochs_ratio",
+    "final_window",
+    "gradient_depth",
+    "digits",
+]
 
 
 class Clone:

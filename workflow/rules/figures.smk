@@ -9,7 +9,11 @@ FIGURES = {
     "final_loss_ratio": ["runs.csv", "significance.csv"],
     "epochs_ratio": ["significance.csv"],
     "final_window": ["runs.csv"],
+    "gradient_depth": ["gradients.csv"],
+    "digits": ["digits.csv", "digits_curves.csv"],
 }
+# Figure: modules that it needs beside the style and the measures.
+FIGURE_CODE = {"digits": ["statistics.py"]}
 FORMATS = ["pdf", "svg", "png"]
 
 
@@ -21,6 +25,7 @@ rule figure:
             "figures/style.py",
             "figures/bnstudy.mplstyle",
             "measures.py",
+            *FIGURE_CODE.get(wildcards.figure, []),
         ),
         tables=lambda wildcards: expand(
             "results/tables/{table}", table=FIGURES[wildcards.figure]

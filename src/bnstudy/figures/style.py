@@ -12,8 +12,10 @@ STYLE = Path(__file__).with_name("bnstudy.mplstyle")
 # The article's colours, where its own figure is repeated.
 ORIGINAL_COLOURS = {"batch": "red", "none": "blue"}
 # Colour-blind safe (Okabe & Ito) everywhere else: an arm, and a width, keep their colours.
-ARM_COLOURS = {"none": "#0072B2", "batch": "#D55E00"}
-ARM_LABELS = {"none": "without BN", "batch": "with BN"}
+ARM_COLOURS = {"none": "#0072B2", "batch": "#D55E00", "batch-matched": "#E69F00",
+               "none-standardized": "#56B4E9", "dropout": "#009E73"}  # fmt: skip
+ARM_LABELS = {"none": "without BN", "batch": "with BN", "batch-matched": "BN, start of none",
+              "none-standardized": "no BN, start of BN", "dropout": "dropout"}  # fmt: skip
 SEQUENCE = ["#E69F00", "#009E73", "#0072B2", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]
 # No dates, so that the same tables give the same bytes.
 METADATA = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
@@ -29,6 +31,25 @@ def subplots(rows: int = 1, columns: int = 1, *, sharey: bool = False, **options
 def width_colours(widths: list[int]) -> dict[int, str]:
     """A colour a width."""
     return {width: SEQUENCE[i % len(SEQUENCE)] for i, width in enumerate(sorted(widths))}
+
+
+def band(axes, values, colour: str, label: str | None = None, **line) -> None:
+    """Median and quartiles of grouped `values` (a pandas groupby) against the group's key."""
+    low, middle, high = (values.quantile(q) for q in (0.25, 0.5, 0.75))
+    axes.plot(middle.index, middle, color=colour, label=label, **line)
+    axes.fill_between(middle.index, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def grid_of_panels(count: int, **options):
+    """A figure with `count` panels, two a row, sharing both axes; the panels as a list."""
+    columns = min(count, 2)
+    rows = -(-count // columns)
+    matplotlib.style.use(STYLE)
+    figure = Figure(layout="constrained", **options)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for unused in panels.flat[count:]:
+        unused.set_visible(False)
+    return figure, list(panels.flat[:count])
 
 
 def plain_log_ticks(axis, ticks: list[float]) -> None:

@@ -1,0 +1,98 @@
+"""Gradients against depth at initialisation, with and without BN: what hypothesis H4 measures.
+
+A stack of D hidden layers without biases, on the article's data and summed squared loss:
+
+    zₗ = hₗ₋₁ Wₗ, or BN(hₗ₋₁ Wₗ);   hₗ = tanh(zₗ),   h₀ = x;   y = h_D W_{D+1};   L = Σ (y - t)².
+
+The probe is ‖∂L/∂zₗ‖ over batch and units, for every layer l, before any training.
+
+z is what enters tanh: with BN, BN's output. So both arms are compared at the same place, and the
+norm does not depend on the scale of the weights before it. At BN's input it would: BN's backward
+pass divides by σ, which is about 6 in a layer of 100 unscaled weights and about 1 in the first, of
+3; that is a unit, not a gradient that grows (seeds 0-5: 1.18 and 1.14 a layer there instead of 1.13
+and 1.12 here, unscaled and scaled weights).
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from bnstudy.data import make_data
+from bnstudy.networks import INPUTS, OUTPUTS, BatchNorm
+
+ARMS = ("none", "batch")
+
+
+def initial_weights(seed: int, width: int, depth: int, initialization: str) -> list[Tensor]:
+    """W₁ to W_{depth+1}, (inputs, outputs) each, drawn in that order from `seed`; float64.
+
+    `unscaled`: N(0, 1), the article's; `fan-in`: the same draw over √inputs, which keeps the size
+    of the activations from layer to layer. KeyError for another name.
+    """
+    power = {"unscaled": 0.0, "fan-in": -0.5}[initialization]
+    generator = torch.Generator().manual_seed(seed)
+    sizes = [INPUTS, *[width] * depth, OUTPUTS]
+    return [
+        torch.randn(shape, generator=generator, dtype=torch.float64) * shape[0] ** power
+        for shape in pairwise(sizes)
+    ]
+
+
+def gradient_norms(
+    weights: Sequence[Tensor],
+    inputs: Tensor,
+    targets: Tensor,
+    batch_norm: Mapping | None,
+    activation: Callable[[Tensor], Tensor] = torch.tanh,
+) -> np.ndarray:
+    """‖∂L/∂zₗ‖ of every hidden layer (see the module), (len(weights) - 1,).
+
+    inputs (n, features of W₁), targets (n, outputs of the last weight). `batch_norm`: momentum,
+    epsilon and correction of the study's BN, in training mode with scale 1 and shift 0; None: no
+    BN.
+    """
+    hidden, pre_activations = inputs, []
+    for weight in weights[:-1]:
+        z = hidden @ weight
+        if batch_norm is not None:
+            z = BatchNorm(1, weight.shape[1], **batch_norm)(z[None])[0]
+        pre_activations.append(z.requires_grad_())
+        hidden = activation(z)
+    loss = (hidden @ weights[-1] - targets).square().sum()
+    gradients = torch.autograd.grad(loss, pre_activations)
+    return np.array([gradient.norm().item() for gradient in gradients])
+
+
+def probe(
+    seeds: Iterable[int],
+    *,
+    width: int,
+    depth: int,
+    initializations: Sequence[str],
+    dataset: Mapping,
+    batch_norm: Mapping,
+) -> pd.DataFrame:
+    """One row an (initialization, arm, seed, layer), layers from 1: `gradient_norm`.
+
+    Both arms of a seed have the same weights and the training set of that seed, as one batch. One
+    thread, so that results do not depend on the number of cores.
+    """
+    torch.set_num_threads(1)
+    seeds = list(seeds)
+    data = make_data(seeds, **dataset)
+    frames = []
+    for initialization in initializations:
+        for arm in ARMS:
+            for seed, x, t in zip(seeds, data.train_inputs, data.train_targets, strict=True):
+                weights = initial_weights(seed, width, depth, initialization)
+                norms = gradient_norms(weights, torch.from_numpy(x), torch.from_numpy(t),
+                                       batch_norm if arm == "batch" else None)  # fmt: skip
+                frames.append(pd.DataFrame({
+                    "initialization": initialization, "arm": arm, "seed": seed,
+                    "layer": np.arange(1, depth + 1), "gradient_norm": norms,
+                }))  # fmt: skip
+    return pd.concat(frames, ignore_index=True)

@@ -1,0 +1,191 @@
+"""Two small networks on the 8 × 8 digits, with and without BN: what hypothesis H5 measures.
+
+Plain PyTorch, float32, as anyone would write it: `nn.BatchNorm1d` and `2d` with their defaults
+before each tanh, cross-entropy, Adam on minibatches. The data are the 1797 images that come with
+scikit-learn (E. Alpaydin and C. Kaynak, UCI Optical Recognition of Handwritten Digits, 1998; its
+test part).
+
+Both arms of a seed have the same split, initial weights and order of minibatches: BN draws nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bnstudy.measures import epochs_to
+
+NETWORKS = ("dense", "convolutional")
+ARMS = ("none", "batch")
+SIDE, CLASSES = 8, 10
+
+
+class Split(NamedTuple):
+    """Images (n, 1, 8, 8), float32, and labels (n,) of the two parts."""
+
+    train_images: Tensor
+    train_labels: Tensor
+    validation_images: Tensor
+    validation_labels: Tensor
+
+
+def make_split(seed: int, validation_share: float) -> Split:
+    """A random split by `seed`, each class in proportion.
+
+    Grey values are shifted and scaled by the training part's mean and spread, over all pixels.
+    """
+    images, labels = load_digits(return_X_y=True)
+    train, validation, *labels = train_test_split(
+        images, labels, test_size=validation_share, stratify=labels, random_state=seed
+    )
+    mean, spread = train.mean(), train.std()
+    parts = [torch.from_numpy((part - mean) / spread).float() for part in (train, validation)]
+    first, second = (part.reshape(-1, 1, SIDE, SIDE) for part in parts)
+    return Split(first, torch.from_numpy(labels[0]), second, torch.from_numpy(labels[1]))
+
+
+def make_network(
+    network: str,
+    arm: str,
+    generator: torch.Generator,
+    *,
+    widths: Sequence[int],
+    channels: Sequence[int],
+) -> nn.Sequential:
+    """An untrained network, images (n, 1, 8, 8) to logits (n, 10); weights from `generator`.
+
+    `dense`: layers of `widths` units. `convolutional`: 3 × 3 kernels at stride 2, so that each of
+    `channels` halves the side, and a linear layer on what is left. KeyError for another name.
+    """
+    hidden = {"dense": _dense(widths, arm), "convolutional": _convolutional(channels, arm)}[network]
+    *_, (_, features) = hidden
+    layers = [layer for block, _ in hidden for layer in block]
+    built = nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, CLASSES))
+    _draw_weights(built, generator)
+    return built
+
+
+def _dense(widths: Sequence[int], arm: str) -> list[tuple[list[nn.Module], int]]:
+    """(layers, features that come out) of each hidden block."""
+    blocks, inputs = [([nn.Flatten()], SIDE**2)], SIDE**2
+    for width in widths:
+        norm = [nn.BatchNorm1d(width)] if arm == "batch" else []
+        blocks.append(([nn.Linear(inputs, width), *norm, nn.Tanh()], width))
+        inputs = width
+    return blocks
+
+
+def _convolutional(channels: Sequence[int], arm: str) -> list[tuple[list[nn.Module], int]]:
+    """(layers, features that come out) of each hidden block."""
+    blocks, inputs, side = [], 1, SIDE
+    for outputs in channels:
+        norm = [nn.BatchNorm2d(outputs)] if arm == "batch" else []
+        convolution = nn.Conv2d(inputs, outputs, kernel_size=3, stride=2, padding=1)
+        side = (side + 1) // 2
+        blocks.append(([convolution, *norm, nn.Tanh()], outputs * side**2))
+        inputs = outputs
+    return blocks
+
+
+@torch.no_grad()
+def _draw_weights(network: nn.Sequential, generator: torch.Generator) -> None:
+    """PyTorch's default, U(±1/√fan_in) for weights and biases, drawn anew from our generator."""
+    for layer in network:
+        if isinstance(layer, (nn.Linear, nn.Conv2d)):
+            bound = layer.weight[0].numel() ** -0.5
+            layer.weight.uniform_(-bound, bound, generator=generator)
+            layer.bias.uniform_(-bound, bound, generator=generator)
+
+
+def train(
+    network: nn.Sequential,
+    split: Split,
+    generator: torch.Generator,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+) -> pd.DataFrame:
+    """Train `network` in place; one row an epoch: train_loss, validation_loss and _accuracy.
+
+    `generator` shuffles. What is left of an epoch after the last whole minibatch is left out: BN's
+    statistics of a handful of images would be noise. The train loss is the mean over the epoch's
+    steps, the validation values are taken after it, in evaluation mode; cross-entropies per image.
+    """
+    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
+    count = len(split.train_labels) // batch_size
+    curves = []
+    for _ in range(epochs):
+        network.train()
+        order = torch.randperm(len(split.train_labels), generator=generator)
+        losses = []
+        for batch in order[: count * batch_size].split(batch_size):
+            optimizer.zero_grad()
+            logits = network(split.train_images[batch])
+            loss = functional.cross_entropy(logits, split.train_labels[batch])
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        curves.append({"train_loss": np.mean(losses), **_validate(network, split)})
+    return pd.DataFrame(curves)
+
+
+@torch.no_grad()
+def _validate(network: nn.Sequential, split: Split) -> dict[str, float]:
+    network.eval()
+    logits = network(split.validation_images)
+    right = logits.argmax(dim=1) == split.validation_labels
+    return {
+        "validation_loss": functional.cross_entropy(logits, split.validation_labels).item(),
+        "validation_accuracy": right.double().mean().item(),
+    }
+
+
+def probe(
+    seeds: Iterable[int],
+    *,
+    widths: Sequence[int],
+    channels: Sequence[int],
+    validation_share: float,
+    threshold: float,
+    **training: float,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train every network, arm and seed: (one row a run, one row an epoch of a run).
+
+    Runs: epochs_to_threshold (1 + index of the first epoch whose validation loss is at or below
+    `threshold`; the budget, and reached False, if there is none), and the last epoch's values. A
+    run that diverges never reaches it, and its losses stand there as they are. One thread, so that
+    results do not depend on the number of cores.
+    """
+    torch.set_num_threads(1)
+    splits = {seed: make_split(seed, validation_share) for seed in seeds}
+    runs, curves = [], []
+    for name in NETWORKS:
+        for arm in ARMS:
+            for seed, split in splits.items():
+                generator = torch.Generator().manual_seed(seed)
+                network = make_network(name, arm, generator, widths=widths, channels=channels)
+                curve = train(network, split, generator, **training)
+                run = {"network": name, "arm": arm, "seed": seed}
+                runs.append(run | _measure(curve, threshold))
+                curves.append(pd.DataFrame({**run, "epoch": curve.index, **curve}))
+    return pd.DataFrame(runs), pd.concat(curves, ignore_index=True)
+
+
+def _measure(curve: pd.DataFrame, threshold: float) -> dict:
+    """What runs are compared by (see `probe`)."""
+    needed, reached = epochs_to(curve.validation_loss.to_numpy(), threshold)
+    last = curve.iloc[-1]
+    return {
+        "threshold": threshold,
+        "epochs_to_threshold": int(needed),
+        "reached": bool(reached),
+        "final_validation_accuracy": last.validation_accuracy,
+        "final_validation_loss": last.validation_loss,
+    }

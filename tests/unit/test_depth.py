@@ -1,0 +1,119 @@
+"""Gradients against depth: the derivative by hand, published growth rates, the pilot's numbers."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from bnstudy.data import make_data
+from bnstudy.depth import gradient_norms, initial_weights, probe
+from bnstudy.measures import gradient_pairs, layer_factor, layer_factors
+
+BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-6, "correction": 1}
+RANGES = {name: [-1.0, 1.0] for name in "rgb"}
+SMALL = {
+    "width": 5, "depth": 4, "initializations": ["unscaled", "fan-in"], "batch_norm": BATCH_NORM,
+    "dataset": {"train_size": 20, "test_size": 1, "ranges": RANGES},
+}  # fmt: skip
+
+
+def normal(generator: torch.Generator, *shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def test_the_gradient_of_one_layer_is_the_one_by_hand():
+    """∂L/∂z = 2 (y - t) W₂ᵀ ⊙ (1 - tanh² z)."""
+    generator = torch.Generator().manual_seed(1)
+    x, t = normal(generator, 7, 3), normal(generator, 7, 3)
+    first, second = normal(generator, 3, 4), normal(generator, 4, 3)
+    h = torch.tanh(x @ first)
+    expected = (2 * (h @ second - t) @ second.T * (1 - h**2)).norm().item()
+    assert gradient_norms([first, second], x, t, None) == pytest.approx([expected], rel=1e-12)
+
+
+def test_rotations_keep_the_norm():
+    """Without activation and BN, orthogonal weights pass a gradient on at its length."""
+    generator = torch.Generator().manual_seed(2)
+    weights = [torch.linalg.qr(normal(generator, 6, 6))[0] for _ in range(5)]
+    x, t = normal(generator, 9, 6), normal(generator, 9, 6)
+    norms = gradient_norms(weights, x, t, None, activation=lambda z: z)
+    assert norms == pytest.approx([norms[0]] * 4, rel=1e-12)
+    assert layer_factor(norms[0], norms[-1], 4) == pytest.approx(1, rel=1e-12)
+
+
+def test_with_bn_the_scale_of_the_hidden_weights_does_not_matter():
+    """Ioffe & Szegedy 2015, section 3.3; exact but for ε, 1e-6 beside variances of at least 1/3."""
+    data = make_data([3], 50, 1, RANGES)
+    x, t = torch.from_numpy(data.train_inputs[0]), torch.from_numpy(data.train_targets[0])
+    *hidden, output = initial_weights(3, width=8, depth=5, initialization="unscaled")
+    norms = gradient_norms([*hidden, output], x, t, BATCH_NORM)
+    scaled = gradient_norms([*(7 * weight for weight in hidden), output], x, t, BATCH_NORM)
+    assert scaled == pytest.approx(norms, rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_bn_and_relu_make_gradients_explode_at_the_published_rate(seed):
+    """√(π/(π - 1)) = 1.2111 a layer (Yang et al. 2019, arXiv 1902.08129), width and batch large.
+
+    That is for a gradient that knows nothing of the activations it meets: huge random targets make
+    the residual one. (With targets of size 1 the last factor is 0.95: the part of the residual that
+    follows the outputs is what BN's backward pass takes out.)
+    """
+    generator = torch.Generator().manual_seed(seed)
+    weights = [normal(generator, 256, 256) / 16 for _ in range(11)]
+    x, t = normal(generator, 512, 256), 1e6 * normal(generator, 512, 256)
+    norms = gradient_norms(weights, x, t, BATCH_NORM, torch.relu)
+    published = math.sqrt(math.pi / (math.pi - 1))
+    assert layer_factor(norms[0], norms[-1], 10) == pytest.approx(published, rel=0.02)
+    assert norms[:-1] / norms[1:] == pytest.approx(published, rel=0.05)
+
+
+def test_the_factors_are_those_of_the_pilot():
+    """STUDY.md, H4: unscaled 2.37 -> 1.13, scaled 0.96 -> 1.12; one seed lies within 5 %."""
+    settings = SMALL | {"width": 100, "depth": 50}
+    factors = layer_factors(probe([0], **settings | {"dataset": SMALL["dataset"] | {
+        "train_size": 1000}}))  # fmt: skip
+    pilot = {("unscaled", "none"): 2.37, ("unscaled", "batch"): 1.13,
+             ("fan-in", "none"): 0.96, ("fan-in", "batch"): 1.12}  # fmt: skip
+    for cell, factor in pilot.items():
+        assert factors[cell].item() == pytest.approx(factor, rel=0.05)
+
+
+def test_both_initializations_are_the_same_draw():
+    unscaled, scaled = (initial_weights(4, 9, 3, name) for name in ("unscaled", "fan-in"))
+    assert [tuple(weight.shape) for weight in unscaled] == [(3, 9), (9, 9), (9, 9), (9, 3)]
+    for ours, theirs, inputs in zip(unscaled, scaled, (3, 9, 9, 9), strict=True):
+        torch.testing.assert_close(ours, theirs * inputs**0.5)
+    with pytest.raises(KeyError, match="he"):
+        initial_weights(4, 9, 3, "he")
+
+
+def test_the_table_is_tidy_and_repeats_whatever_the_threads_and_other_seeds():
+    table = probe([5, 6], **SMALL)
+    assert list(table) == ["initialization", "arm", "seed", "layer", "gradient_norm"]
+    assert not table.duplicated(["initialization", "arm", "seed", "layer"]).any()
+    assert len(table) == 2 * 2 * 2 * 4 and set(table.layer) == {1, 2, 3, 4}
+    torch.set_num_threads(2)
+    alone = probe([6], **SMALL)
+    rest = table[table.seed == 6].reset_index(drop=True)
+    pd.testing.assert_frame_equal(alone, rest, check_exact=True)
+
+
+def test_differences_measure_the_distance_from_a_factor_of_1():
+    """Norms 8, 4, 2 double a layer, 2, 6, 18 shrink to a third: |ln 1/3| - |ln 2| = ln 1.5."""
+    rows = [
+        {"initialization": "fan-in", "arm": arm, "seed": seed, "layer": layer, "gradient_norm": g}
+        for seed in (1, 2)
+        for arm, norms in (("none", (8, 4, 2)), ("batch", (2, 6, 18) if seed == 1 else (5, 5, 5)))
+        for layer, g in enumerate(norms, start=1)
+    ]
+    d = gradient_pairs(pd.DataFrame(rows), "fan-in")
+    assert d == pytest.approx([math.log(1.5), -math.log(2)])
+    assert gradient_pairs(pd.DataFrame(rows), "unscaled").shape == (0,)
+
+
+def test_vanished_and_exploded_gradients_are_not_finite_instead_of_an_error():
+    factors = layer_factor(np.array([0.0, np.inf, 0.0]), np.array([1.0, 1.0, 0.0]), 3)
+    np.testing.assert_array_equal(factors, [0, np.inf, np.nan])
