@@ -7,10 +7,13 @@ BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: study environment test test-slow lint format quick figures progress track ui lock schema clean help
+.PHONY: study extended environment test test-slow lint format quick figures verify publish progress track ui lock schema clean help
 
 study: environment  ## environment, then the whole study (the default)
 	$(SNAKEMAKE)
+
+extended: environment  ## the default study, and what it leaves out: wider, longer, other settings
+	$(SNAKEMAKE) all extended
 
 environment: .venv/.complete  ## create .venv from the exact pins
 
@@ -44,6 +47,12 @@ quick: environment  ## a preview in about a minute, in quick/ (fewer widths, see
 
 figures: environment  ## redraw the figures from the tables
 	$(SNAKEMAKE) --forcerun figure --until figure
+
+verify:  ## compare results/ with the published tables, number by number
+	@$(BIN)/python -m bnstudy.verify
+
+publish:  ## make published/ from results/
+	$(BIN)/python -m bnstudy.verify --publish
 
 progress:  ## how much of the training is done, and how long it still takes
 	@$(BIN)/python -m bnstudy.progress

@@ -25,9 +25,10 @@ rule all:
         rules.curves.output,
         rules.measures.output,
         rules.runs.output,
-        rules.significance.output,
         rules.gradients.output,
         rules.digits.output,
+        rules.significance.output,
+        rules.claims.output,
         expand("results/figures/{figure}.{format}", figure=FIGURES, format=FORMATS),
         rules.track.output,
 
@@ -37,3 +38,10 @@ rule extended:
     input:
         rules.extended_curves.output,
         rules.extended_measures.output,
+        rules.extended_runs.output,
+        rules.effects.output,
+        expand(
+            "results/figures/{figure}.{format}",
+            figure=EXTENDED_FIGURES,
+            format=FORMATS,
+        ),

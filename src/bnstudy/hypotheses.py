@@ -11,8 +11,8 @@ is reported. A hypothesis with several parts is a conjunction.
   on the test points | moved |
 | H4 | C4 | per-layer factor of the gradient at initialisation in deep stacks: |ln factor|; a: with
   unscaled weights, b: scaled by 1/√fan-in | lower |
-| H5 | C5 | epochs until the validation loss is at or below a threshold; a: dense, b: convolutional |
-  lower |
+| H5 | C5 | epochs until the validation loss is at or below a threshold; a: dense network, b:
+  convolutional | lower |
 
 Rules: *lower* is tested by the sign-flip test of mean d, one-sided: supported if p < α and the
 interval of the ratio lies below 1, refuted if it lies above. *Moved*: the same, two-sided:
@@ -157,7 +157,8 @@ def claims(rows: pd.DataFrame, alpha: float) -> pd.DataFrame:
             "parts": list(parts.verdict),
         })  # fmt: skip
     table = pd.DataFrame(decided)
-    table["p_holm"] = statistics.holm(table.p.fillna(1).to_numpy(), m=len(CLAIMS))
+    adjusted = statistics.holm(table.p.fillna(1).to_numpy(), m=len(CLAIMS))
+    table["p_holm"] = np.where(table.p.isna(), math.nan, adjusted)
     table["verdict"] = [_conjunction(row, alpha) for row in table.itertuples()]
     return table.drop(columns="parts")
 
@@ -232,12 +233,12 @@ def probe_parts(tables: Mapping[str, pd.DataFrame]) -> list[Part]:
 # --- the tests -------------------------------------------------------------------------------
 
 
-def _generator(analysis: Analysis, *name) -> np.random.Generator:
+def generator_of(analysis: Analysis, *name) -> np.random.Generator:
     """A generator of each test's own, so that adding a test leaves the others' results alone."""
     return np.random.default_rng([analysis.seed, *" ".join(map(str, name)).encode()])
 
 
-def _attempt(test: Callable):
+def attempt(test: Callable):
     """(result, "") or, where the data cannot answer, (None, reason)."""
     try:
         return test(), ""
@@ -245,15 +246,15 @@ def _attempt(test: Callable):
         return None, str(reason)
 
 
-def _effect(d: np.ndarray, analysis: Analysis, *name) -> dict:
+def effect_of(d: np.ndarray, analysis: Analysis, *name) -> dict:
     """Size of the effect, as ratios: geometric mean with BCa interval, Hodges-Lehmann with its;
     the spread of d and the ratio that so many pairs show with a power of 0.8."""
     confidence = 1 - analysis.alpha
-    mean, _ = _attempt(partial(
+    mean, _ = attempt(partial(
         statistics.bca_mean, d, confidence,
-        resamples=analysis.bootstraps, rng=_generator(analysis, "bootstrap", *name),
+        resamples=analysis.bootstraps, rng=generator_of(analysis, "bootstrap", *name),
     ))  # fmt: skip
-    middle, _ = _attempt(partial(statistics.hodges_lehmann, d, confidence))
+    middle, _ = attempt(partial(statistics.hodges_lehmann, d, confidence))
     ratios = {}
     for prefix, interval in (("ratio", mean), ("hl_ratio", middle)):
         interval = interval or Interval(math.nan, math.nan, math.nan)
@@ -261,7 +262,7 @@ def _effect(d: np.ndarray, analysis: Analysis, *name) -> dict:
         ratios[f"{prefix}_low"] = math.exp(interval.low)
         ratios[f"{prefix}_high"] = math.exp(interval.high)
     spread = d.std(ddof=1) if len(d) > 1 and np.isfinite(d).all() else math.nan
-    detectable, _ = _attempt(partial(
+    detectable, _ = attempt(partial(
         statistics.smallest_detectable_difference, spread, len(d), analysis.alpha
     )) if spread > 0 else (None, "")  # fmt: skip
     return {
@@ -281,19 +282,19 @@ def _row(
     side = "less" if part.rule == "lower" else "two-sided"
     ordinary = {
         "sign-flip": lambda: statistics.sign_flip(
-            part.d, side, rng=_generator(analysis, *name, "sign-flip"),
+            part.d, side, rng=generator_of(analysis, *name, "sign-flip"),
             resamples=analysis.permutations, alpha=analysis.alpha,
         ),
         "Wilcoxon": lambda: statistics.wilcoxon(part.d, side, alpha=analysis.alpha),
         "TOST": lambda: statistics.tost(part.d, math.log(margin), analysis.alpha)[0],
     }  # fmt: skip
-    value, reason = _attempt(p or ordinary[test])
+    value, reason = attempt(p or ordinary[test])
     return {
         "hypothesis": part.name, "role": role, "arm": "batch", "reference": "none",
         "width": part.width, "quantity": part.quantity,
         "threshold": part.threshold or math.nan, "margin": margin, "test": test,
         "alternative": ALTERNATIVES[part.rule], "median_none": _median(part.none),
-        "median_batch": _median(part.batch), **(effect or _effect(part.d, analysis, *name)),
+        "median_batch": _median(part.batch), **(effect or effect_of(part.d, analysis, *name)),
         "reached_none": math.nan, "reached_batch": math.nan,
         "p": math.nan if value is None else value, "reason": reason,
     }  # fmt: skip
@@ -312,12 +313,12 @@ def _speed(runs: pd.DataFrame, width: int, threshold: float, analysis: Analysis)
                 log_ratio(runs, width, epochs), width, threshold)  # fmt: skip
     effect_d, tests = part.d, {"sign-flip": None, "Wilcoxon": None, "paired log-rank": partial(
         statistics.paired_logrank, batch, got_batch, none, got_none, "greater",
-        rng=_generator(analysis, "H1", width, threshold, "log-rank"),
+        rng=generator_of(analysis, "H1", width, threshold, "log-rank"),
         resamples=analysis.permutations, alpha=analysis.alpha,
     )}  # fmt: skip
     if not got_none.any() and not got_batch.any():
         tests, effect_d = dict.fromkeys(tests, _never_reached), part.d[:0]
-    effect = _effect(effect_d, analysis, "H1", width, threshold) | {"n_pairs": len(none)}
+    effect = effect_of(effect_d, analysis, "H1", width, threshold) | {"n_pairs": len(none)}
     if threshold != analysis.primary.threshold:
         decisive = "descriptive"
     else:
@@ -361,11 +362,11 @@ def _trends(runs: pd.DataFrame, widths: list[int], analysis: Analysis) -> list[d
         d = np.stack([d[:count] for d in by_width], axis=1) if whole else np.empty((0, 0))
         slope = statistics.slopes(np.log10(widths), d) if whole else np.empty(0)
         part = Part(name, f"{quantity}: d against width", np.empty(0), np.empty(0), slope)
-        effect = _effect(slope, analysis, name, "trend")
+        effect = effect_of(slope, analysis, name, "trend")
         for test, p in (
             ("Page", partial(statistics.page_trend, -d, analysis.alpha)),
             ("slope sign-flip", partial(
-                statistics.sign_flip, slope, "less", rng=_generator(analysis, name, "trend"),
+                statistics.sign_flip, slope, "less", rng=generator_of(analysis, name, "trend"),
                 resamples=analysis.permutations, alpha=analysis.alpha)),
         ):  # fmt: skip
             row = _row(part, "trend", test, analysis, effect=effect, p=p)
@@ -389,9 +390,9 @@ def _exploratory(runs: pd.DataFrame, analysis: Analysis) -> list[dict]:
                 part = Part("H1", quantity, *pair, d, width, threshold)
                 row = _row(
                     part, "exploratory", "sign-flip", analysis,
-                    effect=_effect(d, analysis, "arms", arm, width, quantity),
+                    effect=effect_of(d, analysis, "arms", arm, width, quantity),
                     p=partial(statistics.sign_flip, d, "two-sided", alpha=analysis.alpha,
-                              rng=_generator(analysis, "arms", arm, width, quantity),
+                              rng=generator_of(analysis, "arms", arm, width, quantity),
                               resamples=analysis.permutations),
                 )  # fmt: skip
                 rows.append(row | {"hypothesis": "arms", "arm": arm, "alternative": "different"})

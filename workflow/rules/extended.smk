@@ -1,7 +1,7 @@
 """The extended study: one setting varied at a time, wider networks, a longer horizon.
 
 Needs: config `extended`, results/datasets, and for the horizon the blocks of the default study,
-which it continues. Makes: results/extended/<variant>/<arm>/width_<w>/seeds_<first>/ and
+which it continues; results/tables/runs.csv. Makes: results/extended/<variant>/<arm>/width_<w>/seeds_<first>/ and
 results/tables/extended/.
 """
 
@@ -78,3 +78,54 @@ rule extended_measures:
         columns={"variant": [block.variant for block in EXTENDED_BLOCKS]},
     script:
         "../scripts/rows.py"
+
+
+rule extended_runs:
+    """Measure every run of the extended study; what its settings are stands in front."""
+    input:
+        code=modules("collect.py", "extended.py", "measures.py", "files.py"),
+        curves=extended_block_files("curves.parquet"),
+        measures=extended_block_files("measures.parquet"),
+        records=extended_block_files("record.json"),
+    output:
+        table="results/tables/extended/runs.csv",
+    log:
+        "logs/extended_runs.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        variants=[block.variant for block in EXTENDED_BLOCKS],
+        kinds=[VARIANTS[block.variant].kind for block in EXTENDED_BLOCKS],
+        final_window=STUDY.analysis.final_window,
+        thresholds=STUDY.analysis.thresholds,
+    script:
+        "../scripts/extended_runs.py"
+
+
+rule effects:
+    """Estimate BN's effect a setting, and along the long horizon."""
+    input:
+        code=modules("extended.py", "hypotheses.py", "statistics.py", "measures.py"),
+        runs="results/tables/extended/runs.csv",
+        default="results/tables/runs.csv",
+        curves="results/tables/extended/curves.parquet",
+    output:
+        effects="results/tables/extended/effects.csv",
+        horizon="results/tables/extended/horizon.csv",
+    log:
+        "logs/effects.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        analysis=STUDY.analysis.model_dump(),
+        horizon=f"epochs_{STUDY.extended.horizon.epochs:g}",
+    script:
+        "../scripts/effects.py"

@@ -8,12 +8,19 @@ FIGURES = {
     "loss_curves": ["curves.parquet"],
     "final_loss_ratio": ["runs.csv", "significance.csv"],
     "epochs_ratio": ["significance.csv"],
-    "final_window": ["runs.csv"],
+    "survival": ["runs.csv"],
+    "profiles": ["runs.csv"],
+    "arms": ["significance.csv"],
     "gradient_depth": ["gradients.csv"],
-    "digits": ["digits.csv", "digits_curves.csv"],
+    "features": ["measures.parquet"],
+    "digits": ["digits.csv", "digits_curves.csv", "significance.csv"],
+    "final_window": ["runs.csv"],
 }
-# Figure: modules that it needs beside the style and the measures.
-FIGURE_CODE = {"digits": ["statistics.py"]}
+EXTENDED_FIGURES = {
+    "horizon": ["extended/horizon.csv"],
+    "settings_ratio": ["extended/effects.csv"],
+}
+FIGURE_TABLES = FIGURES | EXTENDED_FIGURES
 FORMATS = ["pdf", "svg", "png"]
 
 
@@ -25,17 +32,17 @@ rule figure:
             "figures/style.py",
             "figures/bnstudy.mplstyle",
             "measures.py",
-            *FIGURE_CODE.get(wildcards.figure, []),
+            "statistics.py",
         ),
         tables=lambda wildcards: expand(
-            "results/tables/{table}", table=FIGURES[wildcards.figure]
+            "results/tables/{table}", table=FIGURE_TABLES[wildcards.figure]
         ),
     output:
         expand("results/figures/{{figure}}.{format}", format=FORMATS),
     log:
         "logs/figures/{figure}.log",
     wildcard_constraints:
-        figure="|".join(FIGURES),
+        figure="|".join(FIGURE_TABLES),
     conda:
         "../../environment.yml"
     threads: 1

@@ -1,7 +1,7 @@
 """Tables: from the blocks to all curves, one row a run, and one row a test.
 
-Needs: results/training. Makes: results/tables/curves.parquet, measures.parquet, runs.csv,
-significance.csv.
+Needs: results/training, and the probes' tables. Makes: results/tables/curves.parquet,
+measures.parquet, runs.csv, significance.csv, sensitivity.csv, claims.csv, and results/claims.md.
 """
 
 
@@ -69,12 +69,15 @@ rule runs:
 
 
 rule significance:
-    """Test the hypotheses, with effects, intervals and verdicts."""
+    """Test the hypotheses, with effects, intervals and verdicts, as stated and otherwise."""
     input:
         code=modules("hypotheses.py", "statistics.py", "measures.py", "files.py"),
         runs="results/tables/runs.csv",
+        gradients="results/tables/gradients.csv",
+        digits="results/tables/digits.csv",
     output:
         table="results/tables/significance.csv",
+        sensitivity="results/tables/sensitivity.csv",
     log:
         "logs/significance.log",
     conda:
@@ -88,3 +91,27 @@ rule significance:
         preview=STUDY.preview,
     script:
         "../scripts/significance.py"
+
+
+rule claims:
+    """State the verdict on each of the article's claims, with its evidence."""
+    input:
+        code=modules("claims.py", "hypotheses.py", "figures/captions.py", "files.py"),
+        tests="results/tables/significance.csv",
+        sensitivity="results/tables/sensitivity.csv",
+    output:
+        table="results/tables/claims.csv",
+        page="results/claims.md",
+    log:
+        "logs/claims.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        analysis=STUDY.analysis.model_dump(),
+        preview=STUDY.preview,
+    script:
+        "../scripts/claims.py"

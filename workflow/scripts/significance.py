@@ -6,9 +6,11 @@ from bnstudy.logs import open_log
 
 open_log(snakemake.log[0])
 from bnstudy.files import read_csv, write_csv
-from bnstudy.hypotheses import significance
+from bnstudy.hypotheses import sensitivity, significance
 from bnstudy.study import Analysis
 
 analysis = Analysis(**snakemake.params.analysis)
-table = significance(read_csv(snakemake.input.runs), analysis, snakemake.params.preview)
-write_csv(snakemake.output.table, table)
+tables = {name: read_csv(snakemake.input[name]) for name in ("runs", "gradients", "digits")}
+tests = significance(tables, analysis, snakemake.params.preview)
+write_csv(snakemake.output.table, tests)
+write_csv(snakemake.output.sensitivity, sensitivity(tables, analysis))
