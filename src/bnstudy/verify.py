@@ -89,7 +89,7 @@ def _compared(check: Check, ours: pd.DataFrame, published: pd.DataFrame) -> Outc
     if missing := set(columns).union(check.key) - set(ours):
         return Outcome(check, "different", 0, 0, np.inf, [f"no column {c}" for c in missing])
     pairs = _indexed(published, check.key)[columns].join(
-        _indexed(ours, check.key)[columns], how="outer", lsuffix=" published", rsuffix=" ours",
+        _indexed(ours, check.key)[columns], how="outer", suffixes=(" published", " ours"),
     )  # fmt: skip
     values = same = 0
     largest, examples = 0.0, []
@@ -140,7 +140,7 @@ def report(outcomes: Sequence[Outcome]) -> str:
     for check, verdict, values, same, largest, examples in outcomes:
         allowed = "equal" if check.tolerance is None else f"{check.tolerance:g}"
         lines.append(
-            f"{check.table:22.22}{check.what:28}{values:9}{same:11}{largest:10.2g}{allowed:>9}  "
+            f"{check.table:22.22}{check.what:28}{values:11}{same:11}{largest:11.2g}{allowed:>11}  "
             f"{verdict}"
         )
         lines += [f"    {example}" for example in examples[:5]]

@@ -3,21 +3,31 @@
 import numpy as np
 import pandas as pd
 import pytest
+from made_up import FEATURES
 
 from bnstudy import figures
+from bnstudy.extended import effects, horizon
 from bnstudy.figures import (
+    arms,
     digits,
     epochs_ratio,
+    features,
     final_loss_ratio,
     final_window,
     gradient_depth,
     loss_curves,
+    profiles,
+    settings_ratio,
     style,
+    survival,
 )
+from bnstudy.figures import horizon as horizon_figure
+from bnstudy.figures.captions import CAPTIONS
 from bnstudy.hypotheses import significance
 from bnstudy.study import FigureSettings
 
-MODULES = [loss_curves, final_loss_ratio, epochs_ratio, final_window, gradient_depth, digits]
+MODULES = [loss_curves, final_loss_ratio, epochs_ratio, survival, profiles, arms, gradient_depth,
+           features, digits, final_window, horizon_figure, settings_ratio]  # fmt: skip
 
 
 def study(config, **analysis) -> FigureSettings:
@@ -30,12 +40,13 @@ def tables(settings: FigureSettings, count: int) -> dict[str, pd.DataFrame]:
     rng = np.random.default_rng(1)
     runs, curves = [], []
     for width in (10, 300):
-        for arm in ("none", "batch"):
+        for arm in ("none", "batch", "batch-matched"):
             for seed in (0, *range(1000, 1000 + count)):
                 losses = np.geomspace(100, 1e-3, 50) * np.exp(rng.normal(0, 0.1, 50))
                 row = {"arm": arm, "width": width, "seed": seed, "in_grid": seed > 0,
                        "final_test_loss": np.median(losses[-5:]),
-                       "last_test_loss": losses[-1]}  # fmt: skip
+                       "last_test_loss": losses[-1], "final_train_loss": losses[-1],
+                       **{f"final_{name}": rng.lognormal() for name in FEATURES}}  # fmt: skip
                 for threshold in settings.analysis.thresholds:
                     row[f"epochs_to_{threshold:g}"] = rng.integers(10, 50)
                     row[f"reached_{threshold:g}"] = threshold > 0.01
@@ -44,10 +55,22 @@ def tables(settings: FigureSettings, count: int) -> dict[str, pd.DataFrame]:
                     both = {"train_loss": losses, "test_loss": losses}
                     curve = {"arm": arm, "seed": seed, "epoch": range(50)} | both
                     curves.append(pd.DataFrame(curve))
-    runs = pd.DataFrame(runs)
-    return {"runs": runs, "curves": pd.concat(curves),
-            "significance": significance(runs, settings.analysis),
-            **probe_tables(rng, count)}  # fmt: skip
+    runs, curves = pd.DataFrame(runs), pd.concat(curves)
+    measures = pd.DataFrame([
+        {"arm": run.arm, "width": run.width, "seed": run.seed, "epoch": epoch,
+         **{name: rng.lognormal() for name in FEATURES}}
+        for run in runs.itertuples() if run.width == 300 for epoch in (0, 3, 49)
+    ])  # fmt: skip
+    probes = probe_tables(rng, count)
+    settled = runs[runs.in_grid & (runs.arm != "batch-matched")]
+    extended = settled.assign(kind="learning_rate", variant="lr", learning_rate=0.01)
+    analysis = settings.analysis.model_copy(update={"final_window": 5})
+    return {
+        "runs": runs, "curves": curves, "measures": measures, **probes,
+        "significance": significance({"runs": runs, **probes}, settings.analysis),
+        "effects": effects(extended, settled, settings.analysis),
+        "horizon": horizon(curves[curves.seed > 0].assign(width=300), analysis, points=5),
+    }  # fmt: skip
 
 
 def probe_tables(rng: np.random.Generator, count: int) -> dict[str, pd.DataFrame]:
@@ -94,3 +117,8 @@ def test_figure_one_has_the_articles_legend_and_colours(config):
     assert [line.get_color() for line in left.lines] == ["red", "red", "blue", "blue"]
     assert [line.get_linestyle() for line in left.lines] == ["-", "--", "-", "--"]
     assert left.get_yscale() == "log" and figures.__doc__
+
+
+def test_every_figure_has_a_caption():
+    names = {module.__name__.split(".")[-1] for module in MODULES}
+    assert names == set(CAPTIONS)

@@ -21,9 +21,12 @@ from bnstudy.statistics import (
     holm,
     kaplan_meier,
     logrank_scores,
+    page_trend,
     paired_logrank,
+    performance_profile,
     sign_flip,
     signed_rank_sums,
+    slopes,
     smallest_detectable_difference,
     tost,
     wilcoxon,
@@ -615,6 +618,44 @@ def test_sign_flip_false_positive_rate(alternative):
     r = rng(10 + ALTERNATIVES.index(alternative))
     p = [sign_flip(r.standard_t(3, 30), alternative, rng=r, resamples=999) for _ in range(2000)]
     assert_rate([q <= 0.05 for q in p], 0.05)
+
+
+def test_page_is_pages():
+    """scipy's documentation of page_trend_test: L = 133.5, p = 0.0018191161948127822."""
+    table = np.array([[3, 4, 3], [2, 2, 4], [3, 3, 5], [1, 3, 2], [2, 3, 2], [2, 4, 5], [1, 2, 4],
+                      [3, 4, 4], [2, 4, 5], [1, 3, 4]])  # fmt: skip
+    assert page_trend(table) == pytest.approx(0.0018191161948127822, rel=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(10, 2), (5, 3), (0, 3)])
+def test_page_refuses_what_shows_no_trend(shape):
+    with pytest.raises(NotEstimable):
+        page_trend(np.zeros(shape) + np.arange(shape[1]))
+
+
+def test_slopes_are_those_of_least_squares():
+    r = rng(7)
+    x, values = r.normal(size=5), r.normal(size=(8, 5))
+    expected = [np.polyfit(x, row, 1)[0] for row in values]
+    np.testing.assert_allclose(slopes(x, values), expected, rtol=1e-10)
+
+
+def test_performance_profile_of_four_values():
+    """Shares by counting; the exact interval of 0 of 4 ends at 1 - 0.025^(1/4) = 0.6024."""
+    share, low, high = performance_profile(np.array([1.0, 2, 2, np.inf]), np.array([0.5, 2, 9]))
+    np.testing.assert_array_equal(share, [0, 0.75, 0.75])
+    assert low[0] == 0 and high[0] == pytest.approx(1 - 0.025**0.25)
+    assert (low <= share).all() and (share <= high).all()
+    with pytest.raises(NotEstimable):
+        performance_profile(np.array([]), np.array([1.0]))
+
+
+@pytest.mark.slow
+def test_page_false_positive_rate():
+    """Continuous rows without a trend, 30 x 4: near 5 % (scipy's p is the normal approximation
+    there: 4,000 data sets, binomial tolerance)."""
+    r = rng(70)
+    assert_rate([page_trend(r.normal(size=(30, 4))) <= 0.05 for _ in range(4000)], 0.05)
 
 
 @pytest.mark.slow
