@@ -473,10 +473,11 @@ PHRASES = {
     "{median_none:.3g})",
     "H3b": "the effective rank of the hidden features (median {median_batch:.3g} against "
     "{median_none:.3g})",
-    "H4a": "the distance from 1 of the per-layer factor of the gradient, on a log scale, with "
-    "unscaled weights (median factor {median_batch:.2f} against {median_none:.2f})",
-    "H4b": "the same distance with weights scaled by 1/√fan-in (median factor "
-    "{median_batch:.2f} against {median_none:.2f})",
+    "H4a": "the gradient's growth or decay a layer (the factor, or its inverse where that is above "
+    "1) in deep stacks with unscaled weights (median factor {median_batch:.2f} against "
+    "{median_none:.2f})",
+    "H4b": "the same with weights scaled by 1/√fan-in (median factor {median_batch:.2f} against "
+    "{median_none:.2f})",
     "H5a": "the number of epochs a dense network needed on digits",
     "H5b": "the number of epochs a convolutional network needed on digits",
 }

@@ -42,8 +42,9 @@ def _arms(axes: Axes, tests: pd.DataFrame) -> None:
         error = [rows.ratio - rows.ratio_low, rows.ratio_high - rows.ratio]
         axes.errorbar(place, rows.ratio, error, fmt="o", markersize=3, capsize=2, linewidth=1,
                       color=ARM_COLOURS[arm], label=ARM_LABELS[arm])  # fmt: skip
-    labels = [quantity.replace("epochs to train loss ", "≤ ") for quantity in quantities]
+    labels = [quantity.replace("epochs to train loss ", "") for quantity in quantities]
     labels = [label.replace("final test loss", "final\ntest\nloss") for label in labels]
-    axes.set_xticks(range(len(quantities)), labels, fontsize=6.5)
+    axes.set_xticks(range(len(quantities)), labels, fontsize=6)
+    axes.tick_params(axis="x", length=2)
     axes.axvline(len(quantities) - 1.5, color="0.8", linewidth=0.6)
     axes.set_xlabel("epochs to train loss …", fontsize=7)

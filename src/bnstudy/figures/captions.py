@@ -19,7 +19,8 @@ CAPTIONS = {
     "gradient_depth": "Norm of the loss's gradient at each layer of a 50-layer tanh stack at "
     "initialisation, relative to the last layer: median and quartiles over seeds.",
     "features": "Hidden features on the test points while training: mean |z|, share of saturated "
-    "values, effective rank; median and quartiles over seeds.",
+    "values, effective rank; median and quartiles over seeds. In evaluation mode: during the first "
+    "dozens of epochs BN's running values still lag behind.",
     "digits": "Dense and convolutional network on 8 × 8 digits: validation loss by epoch, and "
     "ratio of the epochs needed to reach the dashed loss.",
     "final_window": "Last epoch's test loss over the median of the closing window: the noise that "

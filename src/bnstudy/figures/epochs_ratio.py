@@ -15,7 +15,7 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
     and count with the budget.
     """
     tests = tables["significance"]
-    tests = tests[(tests.hypothesis == "H1") & (tests.test == "sign-flip")]
+    tests = tests[(tests.hypothesis == "H1") & (tests.test == "sign-flip") & tests.width.notna()]
     figure, axes = subplots(figsize=(4.2, 3.2))
     axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
     colours = width_colours(sorted(set(tests.width)))
@@ -27,7 +27,7 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
         place, colour = rows.threshold * shift, colours[width]
         error = [rows.ratio - rows.ratio_low, rows.ratio_high - rows.ratio]
         axes.errorbar(place, rows.ratio, error, color=colour, capsize=2, linewidth=1,
-                      label=f"width {width}")  # fmt: skip
+                      label=f"width {width:g}")  # fmt: skip
         whole = (rows.reached_none == rows.n_pairs) & (rows.reached_batch == rows.n_pairs)
         axes.scatter(place, rows.ratio, s=16, facecolor=np.where(whole, colour, "white"),
                      edgecolor=colour, zorder=3)  # fmt: skip

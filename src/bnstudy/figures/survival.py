@@ -1,5 +1,7 @@
 """Figure 4: share of runs that have not yet reached a train loss, against epoch."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -27,7 +29,8 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
         for threshold, line in thresholds.items():
             for arm in PAIR:
                 _curve(axes, cell[cell.arm == arm], threshold, ARM_COLOURS[arm], line)
-        axes.set(xscale="log", ylim=(-0.03, 1.03), title=f"width {width}")
+        axes.set(xscale="log", xlim=_range(runs, thresholds), ylim=(-0.03, 1.03),
+                 title=f"width {width}")  # fmt: skip
     for arm in PAIR:
         panels[0].plot([], [], color=ARM_COLOURS[arm], label=ARM_LABELS[arm])
     for threshold, line in thresholds.items():
@@ -43,4 +46,12 @@ def _curve(axes: Axes, runs: pd.DataFrame, threshold: float, colour: str, line: 
         return
     epochs, reached = threshold_columns(threshold)
     times, survival = kaplan_meier(runs[epochs].to_numpy(), runs[reached].to_numpy())
-    axes.plot([1, *times], [1, *survival], line, color=colour, drawstyle="steps-post", linewidth=1)
+    axes.plot(
+        [0.5, *times], [1, *survival], line, color=colour, drawstyle="steps-post", linewidth=1
+    )
+
+
+def _range(runs: pd.DataFrame, thresholds: Iterable[float]) -> tuple[float, float]:
+    """From a little before the first run gets there to the budget."""
+    epochs = runs[[threshold_columns(threshold)[0] for threshold in thresholds]]
+    return epochs.min().min() / 1.5, epochs.max().max() * 1.05
