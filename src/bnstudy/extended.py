@@ -24,6 +24,9 @@ SETTINGS = {
     "label_noise": ("label_noise",),
     "dropout_rate": ("dropout", "rate"),
 }
+# Columns where there is no row.
+EFFECTS = ["kind", "variant", "label", "arm", "quantity", "ratio", "ratio_low", "ratio_high"]
+HORIZON = ["width", "epochs", "ratio", "ratio_low", "ratio_high"]
 LABELS = {
     "default": "as in the default study",
     "width": "wider",
@@ -77,7 +80,7 @@ def effects(extended: pd.DataFrame, default: pd.DataFrame, analysis: Analysis) -
     rows = []
     for (kind, variant, width), cell in runs.groupby(["kind", "variant", "width"], sort=False):
         arm = "dropout" if kind == "dropout" else "batch"
-        label = LABELS[kind].format(**cell[cell.arm == arm].iloc[0]) + f", width {width}"
+        label = f"{LABELS[kind]}, width {width}".format(**cell.iloc[-1])
         for quantity in ("final_test_loss", "epochs_to", "test_over_train"):
             d = log_ratio(cell, width, quantity, arm)
             name = ("extended", variant, width, quantity)
@@ -90,7 +93,7 @@ def effects(extended: pd.DataFrame, default: pd.DataFrame, analysis: Analysis) -
                 "width": width, "quantity": quantity, **effect_of(d, analysis, *name),
                 "p": np.nan if p is None else p, "reason": reason,
             })  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else EFFECTS)
 
 
 def horizon(curves: pd.DataFrame, analysis: Analysis, points: int = 40) -> pd.DataFrame:
@@ -111,7 +114,7 @@ def horizon(curves: pd.DataFrame, analysis: Analysis, points: int = 40) -> pd.Da
             for arm in PAIR:
                 row[f"slope_{arm}"] = _slope(medians[arm], epochs)
             rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else HORIZON)
 
 
 def _medians(curves: pd.DataFrame, window: int, points: int) -> pd.DataFrame:

@@ -12,14 +12,9 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 PARTS = ["Snakefile", "config.yaml", "environment.yml", "workflow", "src", "profiles"]
-FIGURES = [
-    "loss_curves",
-    "final_loss_ratio",
-    "epochs_ratio",
-    "final_window",
-    "gradient_depth",
-    "digits",
-]
+FIGURES = ["loss_curves", "final_loss_ratio", "epochs_ratio", "survival", "profiles", "arms",
+           "gradient_depth", "features", "digits", "final_window"]  # fmt: skip
+BLOCKS = 3 * 2 * 2 + 2  # widths 5 and 8, the ablation at 8: two arms, two blocks; the original
 
 
 class Clone:
@@ -39,12 +34,14 @@ class Clone:
             [*command, *arguments], cwd=self.folder, capture_output=True, text=True, check=False
         )
 
-    def planned(self) -> dict[str, int]:
+    def planned(self, *targets: str) -> dict[str, int]:
         """Rule → number of jobs that the next run would do."""
-        result = self.snakemake("--dry-run")
+        result = self.snakemake("--dry-run", *targets)
         assert result.returncode == 0, result.stderr
         rows = re.findall(r"^(\w+) +(\d+)$", result.stdout + result.stderr, re.MULTILINE)
-        return {rule: int(count) for rule, count in rows if rule not in ("total", "all")}
+        return {
+            rule: int(count) for rule, count in rows if rule not in ("total", "all", "extended")
+        }
 
     def results(self) -> dict[str, bytes]:
         """The bytes of tables and figures; runs.csv without the measured seconds."""
@@ -82,7 +79,7 @@ def edit(clone):
 def test_the_study_is_whole(clone):
     results = clone.folder / "results"
     runs = pd.read_csv(results / "tables/runs.csv", keep_default_na=False)
-    assert len(runs) == 2 * 2 * 7 + 2 and runs.run_key.is_unique
+    assert len(runs) == 3 * 2 * 7 + 2 and runs.run_key.is_unique
     assert (~runs.in_grid).sum() == 2 and (runs.seconds > 0).all()
     curves = pd.read_parquet(results / "tables/curves.parquet")
     columns = ["arm", "width", "seed", "epoch", "train_loss", "test_loss"]
@@ -91,7 +88,13 @@ def test_the_study_is_whole(clone):
     assert curves.astype({"arm": str})[key].equals(
         curves.astype({"arm": str})[key].sort_values(key, ignore_index=True)
     )
-    assert len(pd.read_csv(results / "tables/significance.csv")) == 2 * (5 * 3 + 3)
+    measures = pd.read_parquet(results / "tables/measures.parquet")
+    assert len(measures) == len(runs) * 5 and measures.epoch.max() == 29
+    claims = pd.read_csv(results / "tables/claims.csv")
+    assert list(claims.claim) == ["C1", "C2", "C3", "C4", "C5"]
+    page = (results / "claims.md").read_text()
+    assert all(sentence in page for sentence in claims.sentence)
+    assert set(pd.read_csv(results / "tables/sensitivity.csv").claim) == set(claims.claim)
     for figure in FIGURES:
         assert all((results / f"figures/{figure}.{s}").exists() for s in ("pdf", "svg", "png"))
     assert (clone.folder / "mlflow.db").exists()
@@ -135,12 +138,12 @@ def test_a_new_block_of_seeds_trains_only_it(clone, edit):
     """Seeds 10-16 lie in the blocks 10 and 15; up to 24 the block 15 grows and 20 is new."""
     clone.settings["grid"]["seeds"]["count"] = 15
     planned = clone.planned()
-    assert planned["train"] == 2 * 2 * 2 and planned["dataset"] == 2
+    assert planned["train"] == 3 * 2 * 2 and planned["dataset"] == 2
 
 
 def test_editing_the_training_code_retrains_all(clone, edit):
     edit("src/bnstudy/training.py")
-    assert clone.planned()["train"] == 10
+    assert clone.planned()["train"] == BLOCKS
 
 
 def test_editing_a_figure_redraws_it_alone(clone, edit):
@@ -161,7 +164,7 @@ def test_changing_the_analysis_trains_nothing(clone, edit):
 
 def test_changing_bns_settings_leaves_the_other_arm_alone(clone, edit):
     clone.settings["batch_norm"] = {"momentum": 0.8}
-    assert clone.planned()["train"] == 5
+    assert clone.planned()["train"] == BLOCKS - 5  # all but those of the arm none
 
 
 def test_settings_can_be_given_on_the_command_line(clone):
@@ -181,7 +184,32 @@ def test_a_rebuild_is_identical_whatever_the_block_size(clone, tmp_path):
     curves = [pd.read_parquet(c.folder / "results/tables/curves.parquet") for c in (clone, again)]
     pd.testing.assert_frame_equal(*curves, check_exact=True)
     different = {name for name in ours if ours[name] != theirs[name]}
-    assert different <= {"curves.parquet"}, "its row groups are the blocks"
+    assert different <= {"curves.parquet", "measures.parquet"}, "their row groups are the blocks"
+
+
+def test_the_extended_study_goes_on_from_the_default_one(clone):
+    planned = clone.planned("extended")
+    assert planned["extend"] == 2 * 2 * 5 + 2 and "train" not in planned
+    result = clone.snakemake("extended")
+    assert result.returncode == 0, result.stderr[-3000:]
+    tables = clone.folder / "results/tables"
+    long = pd.read_parquet(tables / "extended/curves.parquet")
+    long = long[long.variant == "epochs_60"].drop(columns="variant")
+    assert long.groupby(["arm", "seed"], observed=True).size().eq(60).all()
+    short = pd.read_parquet(tables / "curves.parquet")
+    short = short[(short.width == 5) & short.seed.isin(long.seed)]
+    pd.testing.assert_frame_equal(
+        long[long.epoch < 30].astype({"arm": str}).reset_index(drop=True),
+        short.astype({"arm": str}).reset_index(drop=True), check_exact=True,
+    )  # fmt: skip
+    runs = pd.read_csv(tables / "extended/runs.csv", keep_default_na=False, na_values=[""])
+    assert set(runs.kind) == {
+        "width", "epochs", "learning_rate", "label_noise", "batch_size", "dropout"
+    }  # fmt: skip
+    assert set(runs[runs.kind == "learning_rate"].learning_rate) == {0.01}
+    effects = pd.read_csv(tables / "extended/effects.csv")
+    assert set(effects.kind) == {"default", *runs.kind}
+    assert clone.planned("extended") == {}
 
 
 @pytest.mark.parametrize(

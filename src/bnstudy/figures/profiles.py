@@ -15,8 +15,10 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
     finite = runs.final_test_loss[np.isfinite(runs.final_test_loss)]
     limits = np.geomspace(finite.min() / 1.2, finite.max() * 1.2, 300) if len(finite) else [1, 2]
     widths = sorted(set(runs.width))
-    figure, panels = grid_of_panels(len(widths), figsize=(5, 1 + 1.6 * -(-len(widths) // 2)))
-    for axes, width in zip(panels, widths, strict=True):
+    figure, panels = grid_of_panels(
+        len(widths), figsize=(5, 1 + 1.6 * max(1, -(-len(widths) // 2)))
+    )
+    for axes, width in zip(panels, widths, strict=False):
         for arm in PAIR:
             losses = runs.final_test_loss[(runs.width == width) & (runs.arm == arm)]
             if losses.empty:
@@ -25,7 +27,8 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
             axes.plot(limits, share, color=ARM_COLOURS[arm], label=ARM_LABELS[arm])
             axes.fill_between(limits, low, high, color=ARM_COLOURS[arm], alpha=0.15, linewidth=0)
         axes.set(xscale="log", ylim=(-0.03, 1.03), title=f"width {width}")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    if widths:
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     figure.supxlabel("final test loss τ (per sample)", fontsize=8)
     figure.supylabel("share of runs at or below τ", fontsize=8)
     return figure

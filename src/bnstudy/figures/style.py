@@ -40,16 +40,16 @@ def band(axes, values, colour: str, label: str | None = None, **line) -> None:
     axes.fill_between(middle.index, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
-def grid_of_panels(count: int, **options):
+def grid_of_panels(count: int):
     """A figure with `count` panels, two a row, sharing both axes; the panels as a list."""
-    columns = min(count, 2)
-    rows = -(-count // columns)
+    columns = max(1, min(count, 2))
+    rows = max(1, -(-count // columns))
     matplotlib.style.use(STYLE)
-    figure = Figure(layout="constrained", **options)
+    figure = Figure(layout="constrained", figsize=(5, 1 + 1.6 * rows))
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for unused in panels.flat[count:]:
+    for unused in panels.flat[max(count, 1) :]:
         unused.set_visible(False)
-    return figure, list(panels.flat[:count])
+    return figure, list(panels.flat[: max(count, 1)])
 
 
 def plain_log_ticks(axis, ticks: list[float]) -> None:
