@@ -15,9 +15,7 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
     finite = runs.final_test_loss[np.isfinite(runs.final_test_loss)]
     limits = np.geomspace(finite.min() / 1.2, finite.max() * 1.2, 300) if len(finite) else [1, 2]
     widths = sorted(set(runs.width))
-    figure, panels = grid_of_panels(
-        len(widths), figsize=(5, 1 + 1.6 * max(1, -(-len(widths) // 2)))
-    )
+    figure, panels = grid_of_panels(len(widths))
     for axes, width in zip(panels, widths, strict=False):
         for arm in PAIR:
             losses = runs.final_test_loss[(runs.width == width) & (runs.arm == arm)]

@@ -23,9 +23,7 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
     lower = [t for t in study.analysis.thresholds if t < primary]
     thresholds = dict(zip([primary, *sorted(lower)[-1:]], ("-", "--"), strict=False))
     widths = sorted(set(runs.width))
-    figure, panels = grid_of_panels(
-        len(widths), figsize=(5, 1 + 1.6 * max(1, -(-len(widths) // 2)))
-    )
+    figure, panels = grid_of_panels(len(widths))
     for axes, width in zip(panels, widths, strict=False):
         cell = runs[runs.width == width]
         for threshold, line in thresholds.items():
