@@ -7,7 +7,7 @@ BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: study environment test test-slow lint format quick figures progress track ui lock schema clean help
+.PHONY: study environment test test-slow lint format quick figures progress track bench ui lock schema clean help
 
 study: environment  ## environment, then the whole study (the default)
 	$(SNAKEMAKE)
@@ -50,6 +50,10 @@ progress:  ## how much of the training is done, and how long it still takes
 
 track: environment  ## bring MLflow up to date with the results, also after mlflow.db was deleted
 	$(SNAKEMAKE) --forcerun track --until track
+
+bench: environment  ## speed against the alternatives (about 10 minutes)
+	$(BIN)/python -m pip install --quiet -c requirements.lock --no-build-isolation -e '.[bench]'
+	$(BIN)/python -m benchmarks
 
 ui: environment  ## browse the runs on http://127.0.0.1:5000
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui
