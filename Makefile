@@ -7,7 +7,8 @@ BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: study extended environment test test-slow lint format quick figures verify publish progress track ui lock schema clean help
+.PHONY: study extended environment test test-slow lint format quick figures verify publish readme \
+  progress track bench ui lock schema clean help
 
 study: environment  ## environment, then the whole study (the default)
 	$(SNAKEMAKE)
@@ -51,14 +52,22 @@ figures: environment  ## redraw the figures from the tables
 verify:  ## compare results/ with the published tables, number by number
 	@$(BIN)/python -m bnstudy.verify
 
-publish:  ## make published/ from results/
+publish:  ## make published/ from results/, and the README's findings from that
 	$(BIN)/python -m bnstudy.verify --publish
+	$(BIN)/python -m bnstudy.readme
+
+readme:  ## write the README's findings and speed table from the committed tables
+	$(BIN)/python -m bnstudy.readme
 
 progress:  ## how much of the training is done, and how long it still takes
 	@$(BIN)/python -m bnstudy.progress
 
 track: environment  ## bring MLflow up to date with the results, also after mlflow.db was deleted
 	$(SNAKEMAKE) --forcerun track --until track
+
+bench: environment  ## speed against the alternatives (about 10 minutes)
+	$(BIN)/python -m pip install --quiet -c requirements.lock --no-build-isolation -e '.[bench]'
+	$(BIN)/python -m benchmarks
 
 ui: environment  ## browse the runs on http://127.0.0.1:5000
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui

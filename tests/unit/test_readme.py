@@ -1,26 +1,27 @@
-"""What the README says was found stands in the published tables."""
+"""The README's findings and speed table are those of the committed tables."""
 
 import re
-from pathlib import Path
 
-import pandas as pd
+import pytest
 
-ROOT = Path(__file__).parents[2]
-
-
-def test_the_findings_are_the_published_sentences():
-    text = re.sub(r"\s+", " ", (ROOT / "README.md").read_text())
-    tests = pd.read_csv(ROOT / "published/tables/significance.csv")
-    decisive = tests[tests.role == "primary"]
-    assert len(decisive) == 2
-    for sentence in decisive.sentence:
-        assert sentence in text
+from bnstudy.files import read_csv
+from bnstudy.readme import ROOT, filled, findings, parts
 
 
-def test_the_readmes_table_has_the_published_ratios_and_verdicts():
+def test_the_generated_parts_are_up_to_date():
     text = (ROOT / "README.md").read_text()
-    tests = pd.read_csv(ROOT / "published/tables/significance.csv")
-    for row in tests[tests.role.isin(["primary", "secondary"])].itertuples():
-        cell = f"{row.ratio:.2f} ({row.ratio_low:.2f} to {row.ratio_high:.2f}): {row.verdict}"
-        line = re.search(rf"^\| {row.width} \|.*$", text, re.MULTILINE)[0]
-        assert cell in line
+    assert filled(text, parts()) == text, "run `make readme`"
+
+
+def test_the_findings_are_the_published_claims():
+    text = findings(ROOT / "published")
+    claims = read_csv(ROOT / "published/tables/claims.csv")
+    assert len(claims) == 5
+    for claim in claims.itertuples():
+        assert claim.evidence in text
+        assert re.search(rf"\| {claim.claim}: .*\*\*{claim.verdict}\*\*", text)
+
+
+def test_a_missing_place_is_named():
+    with pytest.raises(ValueError, match="no place for 'findings'"):
+        filled("# nothing here", {"findings": "x"})

@@ -1,0 +1,1 @@
+"""How fast this project trains, against the alternatives: `make bench`. See README.md here."""

@@ -1,0 +1,46 @@
+"""The systems compared. Each trains the same networks on the same data and says their losses.
+
+A system's module is imported when it is asked for: one may be missing (JAX is an optional extra).
+"""
+
+import importlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.problem import Run
+
+
+@dataclass(frozen=True)
+class System:
+    """`label`: in tables and figures. `module`, `function`, `options`: what prepares it.
+
+    `batched`: trains replicates together, so that their number matters for the cost of each; the
+    others train one model after another, and one is measured. `slow_to_prepare`: compiles for many
+    seconds, so that it is measured at the first number of replicates only. `arms`: for which it
+    says something.
+    """
+
+    label: str
+    module: str
+    function: str = "prepare"
+    options: dict[str, Any] = field(default_factory=dict)
+    batched: bool = True
+    slow_to_prepare: bool = False
+    arms: tuple[str, ...] = ("none", "batch")
+
+    def prepare(self, arm: str, width: int, replicates: int) -> Run:
+        """Ready to train replicates 0, 1, ..."""
+        module = importlib.import_module(f"benchmarks.systems.{self.module}")
+        return getattr(module, self.function)(arm, width, replicates, **self.options)
+
+
+SYSTEMS = {
+    "original": System("original's loop", "original", batched=False),
+    "modules": System("PyTorch modules", "modules", batched=False),
+    "vmap": System("torch.func vmap", "functional"),
+    "compile": System("torch.compile", "compiled", slow_to_prepare=True),
+    "jax": System("JAX jit + scan", "jax_scan"),
+    "jax-folded": System("JAX, BN folded", "jax_scan", options={"fold": True}, arms=("batch",)),
+    "ours": System("bnstudy", "ours"),
+    "limit": System("the kernel alone", "ours", "prepare_limit"),
+}
