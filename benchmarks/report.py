@@ -171,7 +171,12 @@ def _cell(rows: pd.DataFrame, width: int, name: str) -> str:
 def _text(row: pd.Series, name: str) -> str:
     milliseconds = f"{row.ms:.3g}"
     bare = name == "ours" or not np.isfinite(row.times_ours)
-    return f"**{milliseconds}**" if bare else f"{milliseconds} ({row.times_ours:.2g}×)"
+    return f"**{milliseconds}**" if bare else f"{milliseconds} ({_two_digits(row.times_ours)}×)"
+
+
+def _two_digits(value: float) -> str:
+    """At least two significant digits, never an exponent: 0.43, 5.2, 13, 257."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _line(cells: list[str]) -> str:

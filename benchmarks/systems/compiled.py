@@ -1,4 +1,8 @@
-"""`torch.compile`: a whole epoch of the `torch.func` system, Adam and test included, one graph."""
+"""`torch.compile`: a whole epoch of the `torch.func` system, Adam and test included, one graph.
+
+Replicates together. One at a time, in a trial on a busy machine, was 12 % faster at width 300; it
+would be slower at small widths, where the calls cost most.
+"""
 
 import numpy as np
 import torch
