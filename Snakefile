@@ -30,7 +30,7 @@ rule all:
         rules.significance.output,
         rules.claims.output,
         expand("results/figures/{figure}.{format}", figure=FIGURES, format=FORMATS),
-        rules.track.output,
+        rules.track.output if STUDY.mlflow.enabled else [],
 
 
 rule extended:
