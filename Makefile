@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || echo 4)
+PORT ?= 5000
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -69,8 +70,8 @@ bench: environment  ## speed against the alternatives (about 10 minutes)
 	$(BIN)/python -m pip install --quiet -c requirements.lock --no-build-isolation -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
-ui: environment  ## browse the runs on http://127.0.0.1:5000
-	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui
+ui: environment  ## browse the runs: starts MLflow on loopback and prints what to open
+	@$(BIN)/python -m bnstudy.tracking.ui --port $(PORT)
 
 lock: environment  ## write requirements.lock from what is installed
 	{ sed -n '/^#/p' requirements.lock; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu//'; } > .lock

@@ -29,7 +29,7 @@ def chosen_uri(tracking_uri: str) -> str:
 
 def full_uri(uri: str, directory: Path) -> str:
     """`uri`; a relative SQLite file lies in `directory`, as for an `mlflow ui` started there."""
-    database = _database(uri, directory)
+    database = database_of(uri, directory)
     return uri if database is None else f"sqlite:///{database}"
 
 
@@ -40,7 +40,7 @@ def writing(uri: str, directory: Path) -> Iterator[MlflowClient]:
     Holds the lock beside the database (for a server: the one of this study). Raises
     TrackingUnavailable if MLflow cannot be opened, or is lost in the middle.
     """
-    database = _database(uri, directory) or directory / "mlflow.db"
+    database = database_of(uri, directory) or directory / "mlflow.db"
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{database}.lock"):  # of the operating system: a killed process leaves none
         client = _open(uri, directory)
@@ -70,7 +70,7 @@ def artifact_location(uri: str, directory: Path, name: str) -> str | None:
 
     None for a server, which decides for itself.
     """
-    if _database(uri, directory) is None:
+    if database_of(uri, directory) is None:
         return None
     return (directory / "mlruns" / re.sub(r"[^\w.-]+", "-", name)).as_uri()
 
@@ -80,7 +80,7 @@ def without_password(text: str) -> str:
     return re.sub(r"//[^/\s@]+@", "//***@", text)
 
 
-def _database(uri: str, directory: Path) -> Path | None:
+def database_of(uri: str, directory: Path) -> Path | None:
     """The file of a local SQLite URI, None for a server."""
     if not uri.startswith("sqlite"):
         return None
@@ -89,7 +89,7 @@ def _database(uri: str, directory: Path) -> Path | None:
 
 def _open(uri: str, directory: Path) -> MlflowClient:
     """A client whose database exists and answers."""
-    database = _database(uri, directory)
+    database = database_of(uri, directory)
     try:
         if database is not None:
             _initialise(database, directory)
