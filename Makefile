@@ -9,7 +9,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: study extended environment test test-slow lint format quick figures verify publish readme \
-  progress track bench ui lock schema clean help
+  progress track watch bench ui lock schema clean help
 
 study: environment  ## environment, then the whole study (the default)
 	$(SNAKEMAKE)
@@ -65,6 +65,9 @@ progress:  ## how much of the training is done, and how long it still takes
 
 track: environment  ## bring MLflow up to date with the results, also after mlflow.db was deleted
 	$(SNAKEMAKE) track --forcerun track_runs
+
+watch:  ## beside a running `make`: runs appear in MLflow while the study trains
+	@$(BIN)/python -m bnstudy.tracking.watch
 
 bench: environment  ## speed against the alternatives (about 10 minutes)
 	$(BIN)/python -m pip install --quiet -c requirements.lock --no-build-isolation -e '.[bench]'
