@@ -8,7 +8,7 @@ BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: study extended environment test test-slow lint format quick figures verify publish readme \
+.PHONY: study extended environment test test-slow test-ui lint format quick figures verify publish readme \
   progress track watch bench ui lock schema clean help
 
 study: environment  ## environment, then the whole study (the default)
@@ -27,11 +27,14 @@ environment: .venv/.complete  ## create .venv from the exact pins
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-test: environment  ## environment, then all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow" -n $(CORES) --dist loadfile
+test: environment  ## environment, then all tests but the slow ones and those in a browser
+	$(BIN)/python -m pytest -m "not slow and not ui" -n $(CORES) --dist loadfile
 
 test-slow: environment  ## the simulations of the statistics as well (a minute)
 	$(BIN)/python -m pytest -m slow
+
+test-ui: environment  ## what a person sees in MLflow, in a real browser (needs chromium)
+	$(BIN)/python -m pytest -m ui tests/ui
 
 lint: environment  ## style and workflow checks
 	$(BIN)/ruff check .
