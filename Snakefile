@@ -45,3 +45,4 @@ rule extended:
             figure=EXTENDED_FIGURES,
             format=FORMATS,
         ),
+        rules.track_extended.output if STUDY.mlflow.enabled else [],
