@@ -29,9 +29,7 @@ SHOWN = [
     *rules.significance.output,
     *rules.claims.output,
 ]
-RECEIPTS = [
-    f"results/tracking/{name}.json" for name in ("runs", "study", "extended")
-]
+RECEIPTS = [f"results/tracking/{name}.json" for name in ("runs", "study", "extended")]
 
 
 def owed(receipt):
