@@ -15,11 +15,12 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/probes.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/extended.smk"
+include: "workflow/rules/paper.smk"
 include: "workflow/rules/tracking.smk"
 
 
 rule all:
-    """The whole study: tables, figures, and every run in MLflow."""
+    """The whole study: tables, figures, the paper, and every run in MLflow."""
     default_target: True
     input:
         rules.curves.output,
@@ -30,6 +31,7 @@ rule all:
         rules.significance.output,
         rules.claims.output,
         expand("results/figures/{figure}.{format}", figure=FIGURES, format=FORMATS),
+        rules.paper.output,
         rules.track.output,
 
 
@@ -45,3 +47,4 @@ rule extended:
             figure=EXTENDED_FIGURES,
             format=FORMATS,
         ),
+        rules.paper_extended.output,
