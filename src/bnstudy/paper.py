@@ -38,12 +38,11 @@ def contents(
         "level": f"{100 * (1 - settings['analysis']['alpha']):g} %",
         "captions": {name: caption._asdict() for name, caption in captions.items()},
         "claims": _claims(tables["claims"], tests, tables["sensitivity"]),
-        "verdicts": _verdicts(tables["claims"]),
+        "parts": _parts(tests),
         "speed": _by_width(tests, "H1", "ratio"),
         "final": _by_width(tests, "H2a", "hl_ratio"),
         "inside": [_by_width(tests, part, "ratio") for part in ("H2b", "H3a", "H3b")],
         "beside": _beside(tests),
-        "detectable": _detectable(tests),
         "trends": _trends(tests),
         "arms": _arms(tests, settings["analysis"]["primary"]["threshold"]),
         "sensitivity": _sensitivity(tables["sensitivity"]),
@@ -90,14 +89,6 @@ def _claims(claims: pd.DataFrame, tests: pd.DataFrame, sensitivity: pd.DataFrame
     return rows
 
 
-def _verdicts(claims: pd.DataFrame) -> list[dict[str, Any]]:
-    """Verdict → the claims that have it, in the order in which verdicts first occur."""
-    return [
-        {"verdict": verdict, "claims": list(rows.claim)}
-        for verdict, rows in claims.groupby("verdict", sort=False)
-    ]
-
-
 def _by_width(tests: pd.DataFrame, part: str, ratio: str) -> dict[str, Any]:
     """One part of a hypothesis at every width."""
     rows = tests[tests.role.isin(DECIDED) & (tests.hypothesis == part)].sort_values("width")
@@ -117,11 +108,13 @@ def _beside(tests: pd.DataFrame) -> Rows:
     return [{"test": row.test, "p": p_text(row.p)} for row in rows.itertuples()]
 
 
-def _detectable(tests: pd.DataFrame) -> Rows:
-    """What differences the study could see: one row a part of the primary hypotheses."""
+def _parts(tests: pd.DataFrame) -> Rows:
+    """The comparisons that decide, a row a part, with what difference each could have seen."""
     return [
-        {"part": row.hypothesis, "pairs": f"{row.n_pairs:g}", "spread": _number(row.sd_log_ratio),
-         "ratio": _number(row.detectable_ratio)}
+        {"part": row.hypothesis, "quantity": row.quantity, "pairs": f"{row.n_pairs:g}",
+         "none": _number(row.median_none), "batch": _number(row.median_batch),
+         "ratio": interval(row), "p": p_text(row.p), "verdict": row.verdict,
+         "spread": _number(row.sd_log_ratio), "detectable": _number(row.detectable_ratio)}
         for row in tests[tests.role == "primary"].itertuples()
     ]  # fmt: skip
 

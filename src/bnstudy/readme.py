@@ -23,8 +23,10 @@ def findings(published: Path) -> str:
     lines = ["| the article's claim | verdict | ratio, BN / without (95 % interval) | Holm p |",
              "|---|---|---|---|"]  # fmt: skip
     for claim in claims.itertuples():
-        lines.append(f"| {claim.claim}: {claim.words} | **{claim.verdict}** | "
-                     f"{claim.deciding_part}: {interval(claim)} | {p_text(claim.p_holm)} |")  # fmt: skip
+        lines.append(
+            f"| {claim.claim}: {claim.words} | **{claim.verdict}** | "
+            f"{claim.deciding_part}: {interval(claim)} | {p_text(claim.p_holm)} |"
+        )
     lines.append("")
     lines += [f"- **{claim.claim}.** {claim.evidence}" for claim in claims.itertuples()]
     lines += ["", "Over the widths (the verdicts of the primary width decide, the others are "
