@@ -5,6 +5,9 @@ from snakemake.utils import min_version
 min_version("9.10")
 
 
+report: "workflow/report/workflow.rst"
+
+
 configfile: workflow.source_path("config.yaml")
 
 
@@ -16,6 +19,7 @@ include: "workflow/rules/probes.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/extended.smk"
 include: "workflow/rules/paper.smk"
+include: "workflow/rules/pages.smk"
 include: "workflow/rules/tracking.smk"
 
 
@@ -32,6 +36,8 @@ rule all:
         rules.claims.output,
         expand("results/figures/{figure}.{format}", figure=FIGURES, format=FORMATS),
         rules.paper.output,
+        rules.claims_page.output,
+        expand("results/pages/{table}.html", table=TABLE_PAGES),
         rules.track.output,
 
 
@@ -48,3 +54,4 @@ rule extended:
             format=FORMATS,
         ),
         rules.paper_extended.output,
+        expand("results/pages/{table}.html", table=EXTENDED_TABLE_PAGES),

@@ -23,7 +23,12 @@ rule paper:
         figures=PAPER_FIGURES,
         records=block_files("record.json"),
     output:
-        pdf="results/paper.pdf",
+        pdf=report(
+            "results/paper.pdf",
+            caption="../report/paper.rst",
+            category="Paper",
+            labels={"study": "default"},
+        ),
     log:
         "logs/paper.log",
     conda:
@@ -34,9 +39,7 @@ rule paper:
         runtime=10,
     params:
         # what no number of the paper depends on is left out
-        settings=STUDY.model_dump(
-            exclude={"mlflow": True, "training": {"block_size"}}
-        ),
+        settings=STUDY.model_dump(exclude={"mlflow": True, "training": {"block_size"}}),
         captions=CAPTIONS,
     script:
         "../scripts/paper.py"
@@ -47,13 +50,16 @@ use rule paper as paper_extended with:
         code=modules("paper.py", "claims.py", "files.py"),
         source=PAPER_SOURCE,
         tables=PAPER_TABLES
-        + expand(
-            "results/tables/extended/{table}.csv", table=["effects", "horizon"]
-        ),
+        + expand("results/tables/extended/{table}.csv", table=["effects", "horizon"]),
         figures=PAPER_FIGURES
         + expand("results/figures/{figure}.pdf", figure=EXTENDED_FIGURES),
         records=block_files("record.json"),
     output:
-        pdf="results/paper_extended.pdf",
+        pdf=report(
+            "results/paper_extended.pdf",
+            caption="../report/paper.rst",
+            category="Paper",
+            labels={"study": "extended"},
+        ),
     log:
         "logs/paper_extended.log",

@@ -1,4 +1,4 @@
-"""What the reader sees in each figure: one source for the paper, the report and the claims page."""
+"""What the reader sees in each figure and table: one source for paper, report and claims page."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from bnstudy.study import Study
 
 
 class Caption(NamedTuple):
-    """A figure's title, and what it shows; says nothing about how it came out."""
+    """A title, and what the reader sees; says nothing about how it came out."""
 
     title: str
     text: str
@@ -97,6 +97,49 @@ CAPTIONS = {
         "changed, of the final test loss and of the epochs to the primary threshold: geometric "
         "mean and {level} interval over {extended_seeds}. On top, for comparison, the default "
         "settings on the same seeds.",
+    ),
+}
+
+# The tables that the report shows.
+TABLES = {
+    "claims": Caption(
+        "Claims", "One row a claim of the article: verdict, deciding part, evidence."
+    ),
+    "significance": Caption(
+        "All tests",
+        "One row a test: effect with intervals, p, Holm-adjusted p, verdict, sentence. Ratios are "
+        "with BN over without, paired by seed. Roles: primary (decides a claim), secondary (other "
+        "widths), descriptive (other thresholds), sensitivity (other margins), beside (another "
+        "test of the same differences), trend (over the widths), exploratory (other arms).",
+    ),
+    "sensitivity": Caption(
+        "Other analyses", "One row a claim and choice of analysis: the verdict it would give."
+    ),
+    "runs": Caption(
+        "Runs",
+        "One row a run: final losses (per sample; median of the closing window), losses of the "
+        "last epoch, epochs to each train loss and whether it was reached, what the network looks "
+        "like inside at the end, measured seconds.",
+    ),
+    "gradients": Caption(
+        "Gradients at initialisation", "One row an initialisation, arm, seed and layer."
+    ),
+    "digits": Caption(
+        "Networks on digits", "One row a run: epochs to the validation loss, values at the end."
+    ),
+    "digits_curves": Caption("Networks on digits, by epoch", "One row a run and epoch."),
+    "extended/runs": Caption(
+        "Extended study: runs", "As the default study's, with what differs from it in front."
+    ),
+    "extended/effects": Caption(
+        "Extended study: effects",
+        "One row a setting, width and quantity: ratio with BN over without (dropout: over without "
+        "either), with its interval; exploratory.",
+    ),
+    "extended/horizon": Caption(
+        "Extended study: long horizon",
+        "One row a width and number of epochs: ratio of test losses with its interval, and the "
+        "factor by which each arm's loss changed over the last doubling of the epochs.",
     ),
 }
 
