@@ -1,14 +1,19 @@
 """Write what was found and measured into README.md, between markers: `make readme`.
 
-The findings come from published/, the speed table from benchmarks/results/; nothing of it is typed.
+Figure and findings come from published/, the speed table from benchmarks/results/; nothing of it is
+typed.
 """
 
 import re
 import sys
 from pathlib import Path
 
+import yaml
+
 from bnstudy.claims import interval, p_text
+from bnstudy.figures.captions import captions
 from bnstudy.files import atomic, read_csv
+from bnstudy.study import Study
 
 ROOT = Path(__file__).parents[2]
 # A generated part stands between <!-- name: … --> and <!-- end of name -->.
@@ -40,6 +45,13 @@ def findings(published: Path) -> str:
     return "\n".join(lines)
 
 
+def figure(name: str) -> str:
+    """A published figure with its caption, of the study that config.yaml describes."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    title, text = captions(Study.from_config(config))[name]
+    return f"![{title}](published/figures/{name}.png)\n\n*{title}.* {text}"
+
+
 def filled(text: str, parts: dict[str, str]) -> str:
     """`text` with the generated `parts` in their places. ValueError where a place is missing."""
     for name, content in parts.items():
@@ -53,7 +65,11 @@ def filled(text: str, parts: dict[str, str]) -> str:
 def parts() -> dict[str, str]:
     """The generated parts, from the committed tables."""
     speed = ROOT / "benchmarks" / "results" / "speed.md"
-    return {"findings": findings(ROOT / "published"), "speed": speed.read_text().strip()}
+    return {
+        "figure": figure("loss_curves"),
+        "findings": findings(ROOT / "published"),
+        "speed": speed.read_text().strip(),
+    }
 
 
 if __name__ == "__main__":

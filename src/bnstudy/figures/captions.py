@@ -35,7 +35,7 @@ CAPTIONS = {
         "mean over {seeds} and {level} interval, a line a width. Training goes from left to right. "
         "Below 1, BN was faster to that loss; where a line crosses 1, the loss curves cross. Open "
         "markers: not every run got there, and those that did not count with the budget of "
-        "{study.training.epochs} epochs.",
+        "{study.training.epochs:,} epochs.",
     ),
     "survival": Caption(
         "Runs still on their way",
@@ -87,7 +87,7 @@ CAPTIONS = {
     "horizon": Caption(
         "Beyond the article's end",
         "Ratio of test losses (medians over {study.analysis.final_window} epochs), with BN over "
-        "without, against the number of epochs, up to {study.extended.horizon.epochs}: geometric "
+        "without, against the number of epochs, up to {study.extended.horizon.epochs:,}: geometric "
         "mean and {level} interval over {extended_seeds}, a line a width. The grey band counts as "
         "the same.",
     ),

@@ -69,8 +69,8 @@ def _ratios(axes: Axes, runs: pd.DataFrame, tests: pd.DataFrame) -> None:
                           color=ARM_COLOURS["batch"], markersize=4, capsize=3)  # fmt: skip
             text = f"{mean.ratio:.2f} ({mean.ratio_low:.2f} to {mean.ratio_high:.2f})"
             axes.annotate(text, (mean.ratio, row - 0.15), (0, 4), textcoords="offset points",
-                          ha="center", va="bottom", color=ARM_COLOURS["batch"],
-                          fontsize=6.5)  # fmt: skip
+                          ha="center", va="bottom", color=ARM_COLOURS["batch"], fontsize=6.5,
+                          bbox={"color": "white", "pad": 0.5})  # fmt: skip
     axes.set(xscale="log", xlabel="epochs to the dashed loss, with BN / without",
              xlim=(min(shown) / 1.05, max(shown) * 1.05), ylim=(1.45, -0.75),
              yticks=range(len(NETWORKS)), yticklabels=NETWORKS)  # fmt: skip

@@ -38,8 +38,9 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
     plain_log_ticks(axes.xaxis, sorted(study.analysis.thresholds))
     shown = tests[["ratio_low", "ratio_high"]].stack()
     ratio_ticks(axes.yaxis, min([0.7, *shown]) / 1.1, max([1.5, *shown]) * 1.1)
-    axes.text(0.01, 0.98, "▼ faster with BN", transform=axes.transAxes, va="top", fontsize=6.5,
-              color="0.4")  # fmt: skip
+    axes.tick_params(axis="x", labelrotation=30)
+    axes.text(0.99, 0.01, "▼ faster with BN", transform=axes.transAxes, ha="right", va="bottom",
+              fontsize=6.5, color="0.4")  # fmt: skip
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1))
+        axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
     return figure
