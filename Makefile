@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || echo 4)
+PORT ?= 5000
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 # what the rules mark for it, on one page; of a finished study only
@@ -77,14 +78,14 @@ progress:  ## how much of the training is done, and how long it still takes
 	@$(BIN)/python -m bnstudy.progress
 
 track: environment  ## bring MLflow up to date with the results, also after mlflow.db was deleted
-	$(SNAKEMAKE) --forcerun track --until track
+	$(SNAKEMAKE) track --forcerun track_runs
 
 bench: environment  ## speed against the alternatives (about 10 minutes)
 	$(BIN)/python -m pip install --quiet -c requirements.lock --no-build-isolation -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
-ui: environment  ## browse the runs on http://127.0.0.1:5000
-	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui
+ui: environment  ## browse the runs: starts MLflow on loopback and prints what to open
+	@$(BIN)/python -m bnstudy.tracking.ui --port $(PORT)
 
 lock: environment  ## write requirements.lock from what is installed
 	{ sed -n '/^#/p' requirements.lock; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu//'; } > .lock

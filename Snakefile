@@ -38,7 +38,7 @@ rule all:
         rules.paper.output,
         rules.claims_page.output,
         expand("results/pages/{table}.html", table=TABLE_PAGES),
-        rules.track.output,
+        rules.track.output if STUDY.mlflow.enabled else [],
 
 
 rule extended:

@@ -6,13 +6,14 @@ measures of the features, the final weights (with all that is needed to go on) a
 
 
 onstart:
-    # what `make progress` weighs; imported here, since it loads pandas and is not needed to plan
+    # what `make progress`, `make watch` and `make ui` go by; imported here, since it loads pandas and is not needed to plan
     from bnstudy.files import write_json
 
     write_json(
         "logs/plan.json",
         {
             "started": time.time(),
+            "study": STUDY.model_dump(mode="json"),
             "blocks": [
                 [*block, len(STUDY.block_seeds(block))] for block in STUDY.blocks()
             ],
