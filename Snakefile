@@ -18,6 +18,16 @@ include: "workflow/rules/extended.smk"
 include: "workflow/rules/tracking.smk"
 
 
+# On a cluster these run where Snakemake runs: they take seconds, and MLflow has one writer, there
+# where its database or the way to its server is.
+localrules:
+    all,
+    extended,
+    figure,
+    claims,
+    track,
+
+
 rule all:
     """The whole study: tables, figures, and every run in MLflow."""
     default_target: True
