@@ -7,7 +7,7 @@ BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: study extended environment test test-slow lint format quick figures verify publish readme \
+.PHONY: study extended environment test test-slow test-slurm lint format quick figures verify publish readme \
   progress track bench ui lock schema clean help
 
 study: environment  ## environment, then the whole study (the default)
@@ -27,10 +27,13 @@ environment: .venv/.complete  ## create .venv from the exact pins
 	@touch $@
 
 test: environment  ## environment, then all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow" -n $(CORES) --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not services" -n $(CORES) --dist loadfile
 
 test-slow: environment  ## the simulations of the statistics as well (a minute)
 	$(BIN)/python -m pytest -m slow
+
+test-slurm: environment  ## the study on a real Slurm of two nodes (as root: a container, say)
+	$(BIN)/python -m pytest tests/slurm
 
 lint: environment  ## style and workflow checks
 	$(BIN)/ruff check .

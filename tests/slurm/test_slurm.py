@@ -1,0 +1,149 @@
+"""The unchanged study on a real Slurm of two nodes, against the same study without: `make test-slurm`.
+
+Every command runs under `timeout`: where Slurm goes away for longer than the profile's patience,
+Snakemake's executor forgets its jobs and waits for ever.
+"""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from tests.services import wait_until
+from tests.slurm.cluster import Cluster
+from tests.workflow.test_pipeline import Clone
+
+pytestmark = pytest.mark.services
+
+LIMIT = 600  # seconds a command
+JOBS = 3 + 6 + 2 + 4  # datasets, training, probes, and the tables up to the tests
+PAGE = Path(__file__).parents[2] / "docs/cluster.md"
+# What the profile's patience would cost here: a first look after 40 s, later ones ever less often.
+IMPATIENT = [
+    "--slurm-init-seconds-before-status-checks=3", "--max-status-checks-per-second=0.5",
+    "--slurm-status-command=squeue", "--slurm-jobname-prefix=bnstudy", "--jobs=8",
+]  # fmt: skip
+PROFILE = ["--workflow-profile", "profiles/slurm", "--configfile", "tiny.yaml"]
+
+
+class ClusterClone(Clone):
+    """A study whose `snakemake` submits to Slurm."""
+
+    def command(self, *arguments: str) -> list[str]:
+        (self.folder / "tiny.yaml").write_text(yaml.safe_dump(self.settings))
+        limited = ["timeout", "--foreground", "-s", "INT", "-k", "60", str(LIMIT)]
+        return [*limited, sys.executable, "-m", "snakemake", *PROFILE, *IMPATIENT, *arguments]
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            self.command(*arguments), cwd=self.folder, capture_output=True, text=True, check=False
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """The same, not waited for; what it says goes to snakemake.log."""
+        with (self.folder / "snakemake.log").open("a") as log:
+            return subprocess.Popen(
+                self.command(*arguments), cwd=self.folder, stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def said(self) -> str:
+        return (self.folder / "snakemake.log").read_text()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with Cluster(tmp_path_factory.mktemp("slurm")) as cluster:
+        yield cluster
+
+
+def small(clone: Clone) -> Clone:
+    """`clone` with a study of six training jobs."""
+    clone.settings["grid"]["widths"] = [8]
+    clone.settings["ablation"]["widths"] = []
+    return clone
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory) -> dict[str, bytes]:
+    """What the study gives without a cluster."""
+    clone = small(Clone(tmp_path_factory.mktemp("local")))
+    done = clone.snakemake()
+    assert done.returncode == 0, done.stderr[-3000:]
+    return clone.results()
+
+
+@pytest.fixture
+def study(tmp_path) -> ClusterClone:
+    return small(ClusterClone(tmp_path))
+
+
+@pytest.fixture
+def started(cluster, study):
+    """The study up to its tables, when a training job has just begun on the first node."""
+    process = study.start("--until", "runs", "curves", "measures")
+    try:
+        wait_until(lambda: trains_on(cluster, "n1"), "a training job on n1", 120)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def trains_on(cluster: Cluster, node: str) -> bool:
+    return any("rule_train" in comment for comment in cluster.running_on(node))
+
+
+def assert_tables_are(local: dict[str, bytes], study: ClusterClone) -> None:
+    """The tables up to which `started` goes are, byte for byte, those made without a cluster."""
+    tables = study.results()
+    assert tables.keys() >= {"runs.csv", "curves.parquet", "measures.parquet"}
+    assert {name for name in tables if tables[name] != local[name]} == set()
+
+
+def test_the_whole_study_is_the_same(cluster, study, local):
+    done = study.snakemake()
+    assert done.returncode == 0, done.stderr[-3000:]
+    theirs = study.results()
+    assert theirs.keys() == local.keys()
+    assert {name for name in local if theirs[name] != local[name]} == set()
+    assert "localrule track" in done.stderr, "MLflow is written where Snakemake runs"
+    assert len(re.findall("submitted with SLURM jobid", done.stderr)) == JOBS
+    assert cluster.jobs() == []
+    assert "Nothing to be done" in study.snakemake().stderr
+
+
+def test_a_node_dies_under_its_jobs(cluster, study, started, local):
+    cluster.kill_node("n1")
+    assert started.wait(LIMIT + 60) == 0, study.said()[-3000:]
+    assert "node failure" in study.said(), "the job on the dead node was noticed"
+    assert_tables_are(local, study)
+    cluster.start_node("n1")
+
+
+def test_the_controller_is_away_for_a_while(cluster, study, started, local):
+    cluster.stop_controller()
+    time.sleep(15)
+    cluster.start_controller()
+    assert started.wait(LIMIT + 60) == 0, study.said()[-3000:]
+    assert_tables_are(local, study)
+
+
+def test_snakemake_is_killed(cluster, study, started, local):
+    """What docs/cluster.md says to do then, as it stands there."""
+    for process in psutil.Process(started.pid).children(recursive=True):
+        process.kill()
+    started.wait(10)
+    assert cluster.jobs(), "Slurm's jobs run on"
+    (cancel,) = re.findall(r"^squeue .*scancel$", PAGE.read_text(), re.MULTILINE)
+    subprocess.run(cancel, shell=True, check=True)
+    wait_until(lambda: not cluster.jobs(), "the end of cancelled jobs", 60)
+    assert study.snakemake("--unlock").returncode == 0
+    done = study.snakemake("--until", "runs", "curves", "measures")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert_tables_are(local, study)
