@@ -7,8 +7,8 @@ BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: study extended environment test test-slow test-slurm lint format quick figures verify publish readme \
-  progress track bench ui lock schema clean help
+.PHONY: study extended environment test test-slow test-slurm test-server lint format quick figures verify publish readme \
+  progress track bench bench-scale ui lock schema clean help
 
 study: environment  ## environment, then the whole study (the default)
 	$(SNAKEMAKE)
@@ -31,6 +31,9 @@ test: environment  ## environment, then all tests but the slow ones
 
 test-slow: environment  ## the simulations of the statistics as well (a minute)
 	$(BIN)/python -m pytest -m slow
+
+test-server: environment  ## tracking to a real MLflow server on PostgreSQL that goes away
+	$(BIN)/python -m pytest tests/server
 
 test-slurm: environment  ## the study on a real Slurm of two nodes (as root: a container, say)
 	$(BIN)/python -m pytest tests/slurm
@@ -59,8 +62,9 @@ publish:  ## make published/ from results/, and the README's findings from that
 	$(BIN)/python -m bnstudy.verify --publish
 	$(BIN)/python -m bnstudy.readme
 
-readme:  ## write the README's findings and speed table from the committed tables
+readme:  ## write the generated parts of README and docs from the committed tables
 	$(BIN)/python -m bnstudy.readme
+	$(BIN)/python -m benchmarks.million
 
 progress:  ## how much of the training is done, and how long it still takes
 	@$(BIN)/python -m bnstudy.progress
@@ -71,6 +75,9 @@ track: environment  ## bring MLflow up to date with the results, also after mlfl
 bench: environment  ## speed against the alternatives (about 10 minutes)
 	$(BIN)/python -m pip install --quiet -c requirements.lock --no-build-isolation -e '.[bench]'
 	$(BIN)/python -m benchmarks
+
+bench-scale: environment  ## planning of 200,000 runs, tracking of 10,000 (half an hour)
+	$(BIN)/python -m benchmarks.scale
 
 ui: environment  ## browse the runs on http://127.0.0.1:5000
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui

@@ -1,4 +1,4 @@
-"""What tests share that start services of the operating system, on loopback and in temporary folders."""
+"""What the tests share that start services: on loopback, in temporary folders."""
 
 import contextlib
 import os

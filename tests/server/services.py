@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg2
 
-from tests.services import CannotRun, free_ports, install, wait_until
+from tests.services import free_ports, install, wait_until
 
 
 class Postgres:

@@ -96,7 +96,7 @@ class Cluster:
         CONFIGURATION.unlink(missing_ok=True)
 
     def start_controller(self) -> None:
-        """The daemon that queues and places jobs; it goes on from what it had saved, if anything."""
+        """The daemon that queues and places jobs; it goes on from what it had saved."""
         subprocess.run(["slurmctld"], check=True)
 
     def stop_controller(self) -> None:

@@ -1,4 +1,4 @@
-"""The unchanged study on a real Slurm of two nodes, against the same study without: `make test-slurm`.
+"""The unchanged study on a real Slurm of two nodes: `make test-slurm`.
 
 Every command runs under `timeout`: where Slurm goes away for longer than the profile's patience,
 Snakemake's executor forgets its jobs and waits for ever.
@@ -87,7 +87,7 @@ def started(cluster, study):
     """The study up to its tables, when a training job has just begun on the first node."""
     process = study.start("--until", "runs", "curves", "measures")
     try:
-        wait_until(lambda: trains_on(cluster, "n1"), "a training job on n1", 120)
+        wait_until(lambda: trains_on(cluster, "n1"), "a training job on n1", LIMIT)
         yield process
     finally:
         if process.poll() is None:
