@@ -5,16 +5,20 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || echo 4)
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+# what the rules mark for it, on one page; of a finished study only
+REPORT := --report results/report.html --quiet
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: study extended environment test test-slow test-slurm test-server lint format quick figures verify publish readme \
-  progress track bench bench-scale ui lock schema clean help
+.PHONY: study extended environment test test-slow test-ui test-server test-slurm lint format quick \
+  figures paper report verify publish readme progress track bench bench-scale ui lock schema clean help
 
-study: environment  ## environment, then the whole study (the default)
+study: environment  ## environment, then the whole study and its report (the default)
 	$(SNAKEMAKE)
+	$(SNAKEMAKE) $(REPORT)
 
 extended: environment  ## the default study, and what it leaves out: wider, longer, other settings
 	$(SNAKEMAKE) all extended
+	$(SNAKEMAKE) all extended $(REPORT)
 
 environment: .venv/.complete  ## create .venv from the exact pins
 
@@ -27,10 +31,13 @@ environment: .venv/.complete  ## create .venv from the exact pins
 	@touch $@
 
 test: environment  ## environment, then all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow and not services" -n $(CORES) --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not ui and not services" -n $(CORES) --dist loadfile
 
 test-slow: environment  ## the simulations of the statistics as well (a minute)
 	$(BIN)/python -m pytest -m slow
+
+test-ui: environment  ## what a browser shows (needs chromium; minutes)
+	$(BIN)/python -m pytest -m ui
 
 test-server: environment  ## tracking to a real MLflow server on PostgreSQL that goes away
 	$(BIN)/python -m pytest tests/server
@@ -51,9 +58,16 @@ format: environment  ## bring the code into style
 
 quick: environment  ## a preview in about a minute, in quick/ (fewer widths, seeds, epochs)
 	$(SNAKEMAKE) --configfile workflow/quick.yaml --directory quick
+	$(SNAKEMAKE) --configfile workflow/quick.yaml --directory quick $(REPORT)
 
 figures: environment  ## redraw the figures from the tables
 	$(SNAKEMAKE) --forcerun figure --until figure
+
+paper: environment  ## set the paper from the tables and figures: results/paper.pdf
+	$(SNAKEMAKE) paper
+
+report: environment  ## put figures, tables, paper and run times on one page: results/report.html
+	$(SNAKEMAKE) $(REPORT)
 
 verify:  ## compare results/ with the published tables, number by number
 	@$(BIN)/python -m bnstudy.verify

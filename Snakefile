@@ -5,6 +5,9 @@ from snakemake.utils import min_version
 min_version("9.10")
 
 
+report: "workflow/report/workflow.rst"
+
+
 configfile: workflow.source_path("config.yaml")
 
 
@@ -15,6 +18,8 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/probes.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/extended.smk"
+include: "workflow/rules/paper.smk"
+include: "workflow/rules/pages.smk"
 include: "workflow/rules/tracking.smk"
 
 
@@ -29,7 +34,7 @@ localrules:
 
 
 rule all:
-    """The whole study: tables, figures, and every run in MLflow."""
+    """The whole study: tables, figures, the paper, and every run in MLflow."""
     default_target: True
     input:
         rules.curves.output,
@@ -40,6 +45,9 @@ rule all:
         rules.significance.output,
         rules.claims.output,
         expand("results/figures/{figure}.{format}", figure=FIGURES, format=FORMATS),
+        rules.paper.output,
+        rules.claims_page.output,
+        expand("results/pages/{table}.html", table=TABLE_PAGES),
         rules.track.output,
 
 
@@ -55,3 +63,5 @@ rule extended:
             figure=EXTENDED_FIGURES,
             format=FORMATS,
         ),
+        rules.paper_extended.output,
+        expand("results/pages/{table}.html", table=EXTENDED_TABLE_PAGES),

@@ -7,8 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-import pandas as pd
-
+from bnstudy.claims import interval, p_text
 from bnstudy.files import atomic, read_csv
 
 ROOT = Path(__file__).parents[2]
@@ -24,9 +23,10 @@ def findings(published: Path) -> str:
     lines = ["| the article's claim | verdict | ratio, BN / without (95 % interval) | Holm p |",
              "|---|---|---|---|"]  # fmt: skip
     for claim in claims.itertuples():
-        p = "–" if pd.isna(claim.p_holm) else f"{claim.p_holm:.2g}"
-        lines.append(f"| {claim.claim}: {claim.words} | **{claim.verdict}** | "
-                     f"{claim.deciding_part}: {_ratio(claim)} | {p} |")  # fmt: skip
+        lines.append(
+            f"| {claim.claim}: {claim.words} | **{claim.verdict}** | "
+            f"{claim.deciding_part}: {interval(claim)} | {p_text(claim.p_holm)} |"
+        )
     lines.append("")
     lines += [f"- **{claim.claim}.** {claim.evidence}" for claim in claims.itertuples()]
     lines += ["", "Over the widths (the verdicts of the primary width decide, the others are "
@@ -35,13 +35,9 @@ def findings(published: Path) -> str:
     speed, final = (decided[decided.hypothesis == h].set_index("width") for h in ("H1", "H2a"))
     lines += [f"| width | {speed.quantity.iloc[0]} | {final.quantity.iloc[0]} |", "|---|---|---|"]
     for width in sorted(speed.index):
-        cells = (f"{_ratio(t.loc[width])}: {t.verdict[width]}" for t in (speed, final))
+        cells = (f"{interval(t.loc[width])}: {t.verdict[width]}" for t in (speed, final))
         lines.append(f"| {width:g} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _ratio(row) -> str:
-    return f"{row.ratio:.2f} ({row.ratio_low:.2f} to {row.ratio_high:.2f})"
 
 
 def filled(text: str, parts: dict[str, str]) -> str:

@@ -11,6 +11,7 @@ from snakemake.utils import update_config
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
+from bnstudy.figures.captions import TABLES, captions
 from bnstudy.study import Block, ConfigError, FigureSettings, Study, retyped
 
 update_config(config, retyped(workflow.config_settings.config))
@@ -53,8 +54,15 @@ BLOCK_FILES = [
     "record.json",
 ]
 BLOCKS = sorted(STUDY.blocks())
+# Figure: title and text, the same in the paper, the report and the claims page.
+CAPTIONS = {name: list(caption) for name, caption in captions(STUDY).items()}
 VARIANTS = {variant.name: variant for variant in STUDY.variants()}
 EXTENDED_BLOCKS = sorted(STUDY.extended_blocks())
+
+
+def study_of(name, default):
+    """Which study a figure or table belongs to; `default`: the names of the default study's."""
+    return "default" if name in default else "extended"
 
 
 def block_of(wildcards):

@@ -6,7 +6,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bnstudy.figures.style import ARM_COLOURS, ARM_LABELS, STYLE, plain_log_ticks, ratio_ticks
+from bnstudy.figures.style import (
+    ARM_COLOURS,
+    ARM_LABELS,
+    COLUMN,
+    STYLE,
+    plain_log_ticks,
+    ratio_ticks,
+)
 from bnstudy.measures import digits_pairs
 from bnstudy.study import PAIR, FigureSettings
 
@@ -18,7 +25,7 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
     `significance`: their geometric mean and its interval."""
     runs, curves = tables["digits"], tables["digits_curves"]
     matplotlib.style.use(STYLE)
-    figure = Figure(layout="constrained", figsize=(3.5, 3.8))
+    figure = Figure(layout="constrained", figsize=(COLUMN, 3.4))
     panels = figure.subplot_mosaic([[*NETWORKS], ["ratio", "ratio"]], height_ratios=[5, 3])
     panels[NETWORKS[1]].sharey(panels[NETWORKS[0]])
     for network in NETWORKS:
