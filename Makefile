@@ -84,7 +84,7 @@ progress:  ## how much of the training is done, and how long it still takes
 	@$(BIN)/python -m bnstudy.progress
 
 track: environment  ## bring MLflow up to date with the results, also after mlflow.db was deleted
-	$(SNAKEMAKE) --forcerun track --until track
+	$(SNAKEMAKE) track --forcerun track_runs
 
 bench: environment  ## speed against the alternatives (about 10 minutes)
 	$(BIN)/python -m pip install --quiet -c requirements.lock --no-build-isolation -e '.[bench]'

@@ -30,6 +30,11 @@ localrules:
     extended,
     figure,
     claims,
+    claims_page,
+    table_page,
+    paper,
+    paper_extended,
+    track_runs,
     track,
 
 
@@ -48,7 +53,7 @@ rule all:
         rules.paper.output,
         rules.claims_page.output,
         expand("results/pages/{table}.html", table=TABLE_PAGES),
-        rules.track.output,
+        rules.track.output if STUDY.mlflow.enabled else [],
 
 
 rule extended:

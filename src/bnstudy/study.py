@@ -194,6 +194,7 @@ class Analysis(Section):
 
 
 class Mlflow(Section):
+    enabled: bool = Field(description="false: only `make track` writes to MLflow")
     tracking_uri: str = Field(min_length=1)
     experiment: str = Field(min_length=1, max_length=250)
     curve_points: int = Field(ge=2, le=320, description="log-spaced epochs logged a curve")

@@ -1,5 +1,6 @@
 """The study as the rules see it: checked settings, and every helper function they use."""
 
+import json
 import os
 import sys
 import time
