@@ -2,23 +2,21 @@
 
 import os
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 from mlflow import MlflowClient
 
+from tests.clone import Clone
 from tests.server.services import MlflowServer, Postgres
 from tests.services import wait_until
-from tests.workflow.test_pipeline import Clone
 
 pytestmark = pytest.mark.services
 
 LIMIT = 600  # seconds a command
-TRACK = ["--forcerun", "track", "--until", "track"]  # what `make track` does
+TRACK = ["track", "--forcerun", "track_runs"]  # what `make track` does
 
 
 class RemoteClone(Clone):
@@ -30,11 +28,9 @@ class RemoteClone(Clone):
         self.settings["ablation"]["widths"] = []
 
     def start(self, *arguments: str) -> subprocess.Popen:
-        (self.folder / "tiny.yaml").write_text(yaml.safe_dump(self.settings))
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml"]
         with (self.folder / "snakemake.log").open("w") as log:
             return subprocess.Popen(
-                [*command, *arguments], cwd=self.folder, env=self.environment, stdout=log,
+                self.command(*arguments), cwd=self.folder, env=self.environment, stdout=log,
                 stderr=log,
             )  # fmt: skip
 
@@ -43,7 +39,7 @@ class RemoteClone(Clone):
         return self.start(*arguments).wait(LIMIT)
 
     def said(self) -> str:
-        return (self.folder / "snakemake.log").read_text()[-3000:]
+        return (self.folder / "snakemake.log").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +101,7 @@ def test_a_study_without_its_server_is_whole(study):
 
 def test_the_command_it_named_catches_up(study, running, postgres):
     before = study.results()
-    assert study.finish(*TRACK) == 0, study.said()
+    assert study.finish(*TRACK) == 0, study.said()[-3000:]
     assert_whole(running, study)
     assert study.results() == before
     assert postgres.count("runs") >= len(runs_in(running, "tiny")) > 0, "it is in PostgreSQL"
@@ -113,7 +109,7 @@ def test_the_command_it_named_catches_up(study, running, postgres):
 
 def test_again_changes_nothing(study, running, postgres):
     before = postgres.count("metrics"), postgres.count("runs")
-    assert study.finish(*TRACK) == 0, study.said()
+    assert study.finish(*TRACK) == 0, study.said()[-3000:]
     assert (postgres.count("metrics"), postgres.count("runs")) == before
 
 
@@ -134,5 +130,5 @@ def test_gone_in_the_middle_of_tracking(study, running, postgres, victim):
     service.start()
     begun = len(runs_in(running, experiment))
     assert 5 <= begun < len(pd.read_csv(study.folder / "results/tables/runs.csv")), "in the middle"
-    assert study.finish(*TRACK) == 0, study.said()
+    assert study.finish(*TRACK) == 0, study.said()[-3000:]
     assert_whole(running, study)

@@ -4,7 +4,9 @@ Every command runs under `timeout`: where Slurm goes away for longer than the pr
 Snakemake's executor forgets its jobs and waits for ever.
 """
 
+import contextlib
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -12,15 +14,15 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 
+from tests.clone import Clone
 from tests.services import wait_until
 from tests.slurm.cluster import Cluster
-from tests.workflow.test_pipeline import Clone
 
 pytestmark = pytest.mark.services
 
 LIMIT = 600  # seconds a command
+TABLES = ["runs", "curves", "measures"]
 JOBS = 3 + 6 + 2 + 4  # datasets, training, probes, and the tables up to the tests
 PAGE = Path(__file__).parents[2] / "docs/cluster.md"
 # What the profile's patience would cost here: a first look after 40 s, later ones ever less often.
@@ -35,14 +37,9 @@ class ClusterClone(Clone):
     """A study whose `snakemake` submits to Slurm."""
 
     def command(self, *arguments: str) -> list[str]:
-        (self.folder / "tiny.yaml").write_text(yaml.safe_dump(self.settings))
+        super().command()  # writes the settings
         limited = ["timeout", "--foreground", "-s", "INT", "-k", "60", str(LIMIT)]
         return [*limited, sys.executable, "-m", "snakemake", *PROFILE, *IMPATIENT, *arguments]
-
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            self.command(*arguments), cwd=self.folder, capture_output=True, text=True, check=False
-        )
 
     def start(self, *arguments: str) -> subprocess.Popen:
         """The same, not waited for; what it says goes to snakemake.log."""
@@ -85,7 +82,7 @@ def study(tmp_path) -> ClusterClone:
 @pytest.fixture
 def started(cluster, study):
     """The study up to its tables, when a training job has just begun on the first node."""
-    process = study.start("--until", "runs", "curves", "measures")
+    process = study.start("--until", *TABLES)
     try:
         wait_until(lambda: trains_on(cluster, "n1"), "a training job on n1", LIMIT)
         yield process
@@ -112,7 +109,7 @@ def test_the_whole_study_is_the_same(cluster, study, local):
     theirs = study.results()
     assert theirs.keys() == local.keys()
     assert {name for name in local if theirs[name] != local[name]} == set()
-    assert "localrule track" in done.stderr, "MLflow is written where Snakemake runs"
+    assert "localrule track:" in done.stderr, "MLflow is written where Snakemake runs"
     assert len(re.findall("submitted with SLURM jobid", done.stderr)) == JOBS
     assert cluster.jobs() == []
     assert "Nothing to be done" in study.snakemake().stderr
@@ -127,10 +124,18 @@ def test_a_node_dies_under_its_jobs(cluster, study, started, local):
 
 
 def test_the_controller_is_away_for_a_while(cluster, study, started, local):
+    """Without accounting the executor may wait for ever then. What docs/cluster.md says to do."""
     cluster.stop_controller()
     time.sleep(15)
     cluster.start_controller()
-    assert started.wait(LIMIT + 60) == 0, study.said()[-3000:]
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        started.wait(90)
+    if started.poll() is None:
+        wait_until(lambda: not cluster.jobs(), "the end of Slurm's jobs", LIMIT)
+        started.send_signal(signal.SIGINT)
+        started.wait(60)
+    done = study.snakemake("--until", *TABLES)
+    assert done.returncode == 0, done.stderr[-3000:]
     assert_tables_are(local, study)
 
 
@@ -144,6 +149,6 @@ def test_snakemake_is_killed(cluster, study, started, local):
     subprocess.run(cancel, shell=True, check=True)
     wait_until(lambda: not cluster.jobs(), "the end of cancelled jobs", 60)
     assert study.snakemake("--unlock").returncode == 0
-    done = study.snakemake("--until", "runs", "curves", "measures")
+    done = study.snakemake("--until", *TABLES)
     assert done.returncode == 0, done.stderr[-3000:]
     assert_tables_are(local, study)
