@@ -34,7 +34,7 @@ ROOT = HERE.parent
 BLOCK_SIZES = (1000, 100, 10)
 PLAN = {"widths": list(range(10, 1001, 10)), "seeds": {"first": 1000, "count": 1000}}
 ONE_JOB = "results/training/none/width_10/seeds_1000/record.json"  # as a cluster's node plans it
-TABLES = ["curves", "measures", "runs"]  # what `track` needs, not the tests' statistics
+TABLES = ["curves", "runs"]  # and with `track_runs` all that is wanted: no probes, no statistics
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def tracking(folder: Path) -> list[dict]:
     snakemake(folder, settings, "--cores", str(os.cpu_count()), "--until", *TABLES)
     runs = len(read_csv(folder / "results/tables/runs.csv"))
     log.info("tracking %d runs", runs)
-    again = ["--cores", "1", "--forcerun", "track", "--until", "track"]
+    again = ["--cores", "1", "--forcerun", "track_runs", "--until", "track_runs"]
     first = snakemake(folder, settings, *again)
     second = snakemake(folder, settings, *again)
     database, curves = (
