@@ -26,6 +26,7 @@ class RemoteClone(Clone):
         super().__init__(folder)
         self.environment = os.environ | {"MLFLOW_TRACKING_URI": uri}
         self.settings["ablation"]["widths"] = []
+        self.settings["training"]["block_size"] = 20
 
     def start(self, *arguments: str) -> subprocess.Popen:
         with (self.folder / "snakemake.log").open("w") as log:
