@@ -194,7 +194,7 @@ def _extended(tables: Mapping[str, pd.DataFrame]) -> dict[str, Rows]:
         })  # fmt: skip
     last = horizon.sort_values("epochs").groupby("width").tail(1).sort_values("width")
     ends = [
-        {"width": f"{row.width:g}", "epochs": f"{row.epochs:g}", "pairs": f"{row.n_pairs:g}",
+        {"width": f"{row.width:g}", "epochs": f"{row.epochs:,}", "pairs": f"{row.n_pairs:g}",
          "ratio": interval(row), "none": _number(row.slope_none), "batch": _number(row.slope_batch)}
         for row in last.itertuples()
     ]  # fmt: skip

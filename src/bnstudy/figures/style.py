@@ -89,7 +89,9 @@ def log_ticks(axis, low: float, high: float) -> None:
 def ratio_ticks(axis, low: float, high: float) -> None:
     """Plain ticks on a log axis of ratios, a finer ladder around 1 where the range is short."""
     ladder = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.6, 1.8, 2]
-    if high > 4 * low:
+    if high > 30 * low:
+        ladder = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
+    elif high > 4 * low:
         ladder = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100]
     plain_log_ticks(axis, [value for value in ladder if low <= value <= high])
 
