@@ -129,9 +129,9 @@ def test_gone_in_the_middle_of_tracking(study, running, postgres, victim):
     finally:
         service.kill()
     process.wait(LIMIT)
+    service.start()
     assert "make track" in study.said(), "what is missing is said, with the remedy"
     assert study.results() == before
-    service.start()
     begun = len(runs_in(running, experiment))
     assert 5 <= begun < len(pd.read_csv(study.folder / "results/tables/runs.csv")), "in the middle"
     assert study.finish(*TRACK) == 0, study.said()[-3000:]
