@@ -76,14 +76,8 @@ rule track_runs:
             "results/datasets/seeds_{start}.npz",
             start=sorted({block.start for block in BLOCKS}),
         ),
-        blocks=expand(
-            "{file}",
-            file=[
-                file
-                for name in ("curves.parquet", "checkpoint.safetensors")
-                for file in block_files(name)
-            ],
-        ),
+        curves=block_files("curves.parquet"),
+        weights=block_files("checkpoint.safetensors"),
         records=block_files("record.json"),
     output:
         receipt=RECEIPTS[0],
