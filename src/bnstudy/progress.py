@@ -10,7 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import yaml
+
 from bnstudy.files import read_json
+from bnstudy.study import Study
 
 OVERHEAD = 20  # hidden units' worth of cost that an epoch of one model has at any width
 
@@ -34,6 +37,14 @@ def report(study_directory: Path, now: float) -> str:
         return "training: all done"
     remaining = f"about {left / 60:.0f} min left" if since_start else "time left not known yet"
     return f"training: {100 * done / total:.0f} % done, {elapsed / 60:.0f} min so far, {remaining}"
+
+
+def planned_study(study_directory: Path) -> Study:
+    """The settings with which the study was last started; before the first start config.yaml's."""
+    plan = study_directory / "logs" / "plan.json"
+    if plan.exists():
+        return Study.from_config(read_json(plan)["study"])
+    return Study.from_config(yaml.safe_load((study_directory / "config.yaml").read_text()))
 
 
 def _share(folder: Path, arm: str, width: int, start: int, started: float) -> tuple[float, bool]:

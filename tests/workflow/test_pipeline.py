@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-PARTS = ["Snakefile", "config.yaml", "environment.yml", "workflow", "src", "profiles"]
+PARTS = ["Snakefile", "config.yaml", "environment.yml", "workflow", "src", "paper", "profiles"]
 FIGURES = ["loss_curves", "final_loss_ratio", "epochs_ratio", "survival", "profiles", "arms",
            "gradient_depth", "features", "digits", "final_window"]  # fmt: skip
 BLOCKS = 3 * 2 * 2 + 2  # widths 5 and 8, the ablation at 8: two arms, two blocks; the original

@@ -1,5 +1,7 @@
 """The study as the rules see it: checked settings, and every helper function they use."""
 
+import json
+import math
 import os
 import sys
 import time
@@ -97,3 +99,17 @@ def earlier_block(wildcards):
     return expand(
         f"results/training/{BLOCK}/{{name}}", name=BLOCK_FILES, **block._asdict()
     )
+
+
+def training_minutes(width, seeds, settings):
+    """Minutes to ask a cluster for: half an hour, and six times what a core takes (measured)."""
+    models, epochs = len(seeds), settings["training"]["epochs"]
+    samples = STUDY.dataset.train_size + STUDY.dataset.test_size
+    seconds = 1.3e-9 * models * epochs * samples * (int(width) + 20)
+    return 30 + math.ceil(6 * seconds / 60)
+
+
+def training_megabytes(seeds):
+    """Memory to ask for: PyTorch, and for each model its curves, its state and its data."""
+    samples = STUDY.dataset.train_size + STUDY.dataset.test_size
+    return 1000 + math.ceil(len(seeds) * (2 + 1.5e-4 * samples))
