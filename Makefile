@@ -105,7 +105,8 @@ schema: environment  ## write the JSON schema of config.yaml
 	$(BIN)/python -m bnstudy.study > workflow/schemas/config.schema.yaml
 
 clean:  ## delete results, logs and the MLflow database (asks Snakemake for nothing)
-	rm -rf results/*/ results/*.json logs mlflow.db* mlruns quick .snakemake
+	find results -mindepth 1 ! -name README.md -delete
+	rm -rf logs mlflow.db* mlruns quick .snakemake
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
