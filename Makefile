@@ -10,8 +10,9 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 REPORT := --report results/report.html --quiet
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: study extended environment test test-slow test-ui test-server test-slurm lint format quick \
-  figures paper report verify publish readme progress track bench bench-scale ui lock schema clean help
+.PHONY: study extended environment test test-slow test-extended test-ui test-server test-slurm lint \
+  format quick figures paper report verify publish readme progress track watch bench bench-scale ui \
+  audit lock schema clean help
 
 study: environment  ## environment, then the whole study and its report (the default)
 	$(SNAKEMAKE)
@@ -86,6 +87,9 @@ progress:  ## how much of the training is done, and how long it still takes
 
 track: environment  ## bring MLflow up to date with the results, also after mlflow.db was deleted
 	$(SNAKEMAKE) track --forcerun track_runs
+
+watch:  ## beside a running `make`: runs appear in MLflow while the study trains
+	@$(BIN)/python -m bnstudy.tracking.watch
 
 bench: environment  ## speed against the alternatives (about 10 minutes)
 	$(BIN)/python -m pip install --quiet -c requirements.lock --no-build-isolation -e '.[bench]'
