@@ -80,7 +80,7 @@ def planning(block_size: int) -> list[dict]:
         dry_run = ["--dry-run", "--quiet", "all", "--cores", "1"]
         plan = snakemake(Path(folder), settings, *dry_run)
         one = snakemake(Path(folder), settings, *dry_run, ONE_JOB)
-    (jobs,) = re.findall(r"^total +(\d+)$", plan.output, re.MULTILINE)
+    jobs = re.findall(r"^total +(\d+)$", plan.output, re.MULTILINE)[-1]
     detail = f"blocks of {block_size}"
     return [
         row("jobs", detail, int(jobs), ""),

@@ -45,7 +45,8 @@ class Clone:
 
     def results(self) -> dict[str, bytes]:
         """The bytes of tables and figures; runs.csv without the measured seconds."""
-        made = {p.name: p.read_bytes() for p in (self.folder / "results").glob("[tf]*/*")
-                if p.is_file()}  # fmt: skip
-        runs = pd.read_csv(self.folder / "results/tables/runs.csv").drop(columns="seconds")
+        results = self.folder / "results"
+        made = {path.name: path.read_bytes() for part in ("tables", "figures")
+                for path in (results / part).iterdir() if path.is_file()}  # fmt: skip
+        runs = pd.read_csv(results / "tables/runs.csv").drop(columns="seconds")
         return made | {"runs.csv": runs.to_csv().encode()}

@@ -16,7 +16,7 @@ from tests.services import wait_until
 pytestmark = pytest.mark.services
 
 LIMIT = 600  # seconds a command
-TRACK = ["track", "--forcerun", "track_runs"]  # what `make track` does
+TRACK = ["--forcerun", "track_runs", "--until", "track"]  # what `make track` does
 
 
 class RemoteClone(Clone):
@@ -122,13 +122,16 @@ def test_gone_in_the_middle_of_tracking(study, running, postgres, victim):
     service = {"server": running, "database": postgres}[victim]
     process = study.start(*TRACK)
     try:
-        wait_until(lambda: len(runs_in(running, experiment)) >= 5, "the first runs", 120)
+        wait_until(
+            lambda: process.poll() is not None or len(runs_in(running, experiment)) >= 5,
+            "the first runs", LIMIT,
+        )  # fmt: skip
     finally:
         service.kill()
     process.wait(LIMIT)
+    service.start()
     assert "make track" in study.said(), "what is missing is said, with the remedy"
     assert study.results() == before
-    service.start()
     begun = len(runs_in(running, experiment))
     assert 5 <= begun < len(pd.read_csv(study.folder / "results/tables/runs.csv")), "in the middle"
     assert study.finish(*TRACK) == 0, study.said()[-3000:]
