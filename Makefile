@@ -7,7 +7,7 @@ BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: study extended environment test test-slow lint format quick figures verify publish readme \
+.PHONY: study extended environment test test-slow test-extended audit lint format quick figures verify publish readme \
   progress track bench ui lock schema clean help
 
 study: environment  ## environment, then the whole study (the default)
@@ -27,10 +27,18 @@ environment: .venv/.complete  ## create .venv from the exact pins
 	@touch $@
 
 test: environment  ## environment, then all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow" -n $(CORES) --dist loadfile
+	$(BIN)/python -m pytest -m "not slow and not extended" -n $(CORES) --dist loadfile
 
 test-slow: environment  ## the simulations of the statistics as well (a minute)
 	$(BIN)/python -m pytest -m slow
+
+test-extended: environment  ## crashes, bad disks, bad input in the long form (an hour)
+	$(BIN)/python -m pytest -m extended -n $(CORES) --dist worksteal
+
+audit:  ## known vulnerabilities in the pinned packages (asks a public service)
+	$(PYTHON) -m venv .audit
+	.audit/bin/pip install --quiet pip-audit
+	.audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
 
 lint: environment  ## style and workflow checks
 	$(BIN)/ruff check .

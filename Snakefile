@@ -5,6 +5,9 @@ from snakemake.utils import min_version
 min_version("9.10")
 
 
+include: "workflow/rules/settings.smk"
+
+
 configfile: workflow.source_path("config.yaml")
 
 

@@ -1,54 +1,18 @@
 """The real `snakemake` command on a tiny study: end to end, and only what changed is redone."""
 
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
-PARTS = ["Snakefile", "config.yaml", "environment.yml", "workflow", "src", "profiles"]
+from tests.clone import Clone
+
 FIGURES = ["loss_curves", "final_loss_ratio", "epochs_ratio", "survival", "profiles", "arms",
            "gradient_depth", "features", "digits", "final_window"]  # fmt: skip
 BLOCKS = 3 * 2 * 2 + 2  # widths 5 and 8, the ablation at 8: two arms, two blocks; the original
-
-
-class Clone:
-    """A copy of the workflow, in which settings and code may be edited, and its tiny study."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        for part in PARTS:
-            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
-            copy(ROOT / part, folder / part)
-        self.settings = yaml.safe_load((ROOT / "tests" / "config.yaml").read_text())
-
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
-        (self.folder / "tiny.yaml").write_text(yaml.safe_dump(self.settings))
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml"]
-        return subprocess.run(
-            [*command, *arguments], cwd=self.folder, capture_output=True, text=True, check=False
-        )
-
-    def planned(self, *targets: str) -> dict[str, int]:
-        """Rule → number of jobs that the next run would do."""
-        result = self.snakemake("--dry-run", *targets)
-        assert result.returncode == 0, result.stderr
-        rows = re.findall(r"^(\w+) +(\d+)$", result.stdout + result.stderr, re.MULTILINE)
-        return {
-            rule: int(count) for rule, count in rows if rule not in ("total", "all", "extended")
-        }
-
-    def results(self) -> dict[str, bytes]:
-        """The bytes of tables and figures; runs.csv without the measured seconds."""
-        made = {p.name: p.read_bytes() for p in (self.folder / "results").glob("[tf]*/*")
-                if p.is_file()}  # fmt: skip
-        runs = pd.read_csv(self.folder / "results/tables/runs.csv").drop(columns="seconds")
-        return made | {"runs.csv": runs.to_csv().encode()}
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,9 @@
 """The study as the rules see it: checked settings, and every helper function they use."""
 
 import os
-import sys
 import time
-from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
-
-ROOT = Path(workflow.basedir)
-sys.path.insert(0, str(ROOT / "src"))
 
 from bnstudy.study import Block, ConfigError, FigureSettings, Study, retyped
 

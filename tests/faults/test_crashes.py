@@ -1,0 +1,163 @@
+"""Whatever dies in the middle, the documented next command gives what an undisturbed run gives."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import mlflow
+import psutil
+import pytest
+
+from bnstudy.files import digests, read_csv, read_json, read_parquet
+from tests.clone import Clone
+
+HERE = Path(__file__).parent
+SMALL = HERE / "small.yaml"
+TARGETS = ["results/claims.md", "results/tables/curves.parquet", "results/tracking.json",
+           "results/figures/survival.pdf"]  # fmt: skip
+FILES_OF = {"dataset": 1, "train": 4, "runs": 1, "rows": 1, "track": 1, "figure": 3}
+MOMENTS = 36  # of the extended run, in chains of three
+WAYS = ["job", "snakemake", "both", "interrupt", "terminate"]
+
+
+class Victim(Clone):
+    """A small study that is started to be disturbed."""
+
+    def __init__(self, folder: Path):
+        super().__init__(folder, SMALL)
+
+    def start(self, **environment: str) -> subprocess.Popen:
+        with (self.folder / "disturbed.log").open("w") as log:
+            return subprocess.Popen(
+                self.command(*TARGETS), cwd=self.folder, stdout=log, stderr=subprocess.STDOUT,
+                env=os.environ | environment, start_new_session=True,
+            )  # fmt: skip
+
+    def jobs(self) -> list[psutil.Process]:
+        """Processes that run a script of this study, orphans among them."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                command = " ".join(process.cmdline())
+                if f"{self.folder}/.snakemake/scripts" in command and "bash" not in command:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def disturb(self, way: str, random_moment: float) -> None:
+        """Start, wait until jobs run and `random_moment` seconds more, strike in this `way`."""
+        process = self.start()
+        while process.poll() is None and not self.jobs():
+            time.sleep(0.05)
+        end = time.monotonic() + random_moment
+        while process.poll() is None and time.monotonic() < end:
+            time.sleep(0.02)
+        match way:
+            case "job":
+                for job in self.jobs()[:1]:
+                    job.kill()
+            case "snakemake":
+                process.kill()  # its jobs go on as orphans
+            case "both":
+                os.killpg(process.pid, signal.SIGKILL)
+            case "interrupt":
+                process.send_signal(signal.SIGINT)
+            case "terminate":
+                process.terminate()
+        process.wait(timeout=600)
+
+    def go_on(self) -> None:
+        """What the README says to do next: the same command; `--unlock` first where it asks."""
+        result = self.snakemake(*TARGETS)
+        if "Directory cannot be locked" in result.stderr:
+            assert "--unlock" in result.stderr
+            assert self.snakemake("--unlock").returncode == 0
+            result = self.snakemake(*TARGETS)
+        assert result.returncode == 0, result.stderr[-4000:]
+
+    def rest(self) -> None:
+        """Wait until orphans have ended."""
+        while self.jobs():
+            time.sleep(0.1)
+
+    def check(self, undisturbed: dict[str, bytes]) -> None:
+        """Whole, identical, tidy, and once in MLflow."""
+        self.rest()
+        self.go_on()  # an orphan may have written since; else this does nothing
+        results = self.results()
+        assert results.keys() == undisturbed.keys()
+        assert {n for n in results if results[n] != undisturbed[n]} == set()
+        left = [p for p in (self.folder / "results").rglob(".*") if p.is_file()]
+        assert left == [p for p in left if p.name.startswith(".snakemake")]
+        for record in (self.folder / "results/training").rglob("record.json"):
+            files = [p for p in record.parent.iterdir() if p != record]
+            assert digests(files) == read_json(record)["files"]
+            read_parquet(record.with_name("curves.parquet"))
+        client = mlflow.MlflowClient(f"sqlite:///{self.folder}/mlflow.db")
+        experiment = client.get_experiment_by_name("small")
+        tracked = client.search_runs([experiment.experiment_id], max_results=1000)
+        assert {run.info.status for run in tracked} == {"FINISHED"}
+        keys = [run.data.tags["run_key"] for run in tracked if "run_key" in run.data.tags]
+        trained = read_csv(self.folder / "results/tables/runs.csv").run_key
+        assert len(set(keys)) == len(keys) and set(trained) <= set(keys)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The results of a study that nothing happened to, and the seconds that its jobs took."""
+    study = Victim(tmp_path_factory.mktemp("undisturbed"))
+    started = time.monotonic()
+    study.go_on()
+    return study.results(), time.monotonic() - started
+
+
+@pytest.fixture
+def faults(record_property):
+    """Count faults: injected as they happen, recovered when the test has passed."""
+    count = []
+    record_property("faults injected", count)
+    return count
+
+
+def suffer(victim: Victim, undisturbed, faults: list, chain: list[tuple[str, float]]) -> None:
+    results, seconds = undisturbed
+    for way, share in chain:
+        faults.append(f"{way} at {share * seconds:.1f} s")
+        victim.disturb(way, share * seconds)
+    victim.go_on()
+    victim.check(results)
+
+
+def test_a_study_survives_each_way_to_be_disturbed(tmp_path, undisturbed, faults):
+    moments = random.Random(0)
+    chain = [(way, moments.uniform(0, 0.5)) for way in WAYS]
+    suffer(Victim(tmp_path), undisturbed, faults, chain)
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("seed", range(MOMENTS // 3))
+def test_a_study_survives_random_moments(tmp_path, undisturbed, faults, seed):
+    moments = random.Random(1000 + seed)
+    chain = [(moments.choice(WAYS), moments.uniform(0, 0.8)) for _ in range(3)]
+    suffer(Victim(tmp_path), undisturbed, faults, chain)
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("whom", ["job", "both"])
+@pytest.mark.parametrize("rule", list(FILES_OF))
+def test_a_study_survives_death_between_any_two_files(tmp_path, undisturbed, faults, rule, whom):
+    victim = Victim(tmp_path)
+    for number in range(1, FILES_OF[rule] + 1):
+        for when in ("before", "after"):
+            if "locked" in (victim.snakemake("--dry-run", *TARGETS).stderr):
+                victim.snakemake("--unlock")
+            process = victim.start(FAULT=f"{rule}:{number}:{when}:{whom}",
+                                   PYTHONPATH=str(HERE / "inject"))  # fmt: skip
+            assert process.wait(timeout=600) != 0
+            faults.append(f"{rule}: {whom} {when} file {number}")
+    victim.go_on()
+    victim.check(undisturbed[0])
