@@ -1,5 +1,6 @@
 """Whatever dies in the middle, the documented next command gives what an undisturbed run gives."""
 
+import contextlib
 import os
 import random
 import signal
@@ -48,14 +49,17 @@ class Victim(Clone):
                 continue
         return found
 
-    def disturb(self, way: str, random_moment: float) -> None:
-        """Start, wait until jobs run and `random_moment` seconds more, strike in this `way`."""
-        process = self.start()
-        while process.poll() is None and not self.jobs():
+    def disturb(self, way: str, jobs: int, seconds: float) -> bool:
+        """Start, wait until so many jobs have started and so many seconds more, and strike in this
+        way; False where the study was done before."""
+        process, seen = self.start(), set()
+        while process.poll() is None and len(seen) < jobs:
+            seen |= {job.pid for job in self.jobs()}
             time.sleep(0.05)
-        end = time.monotonic() + random_moment
-        while process.poll() is None and time.monotonic() < end:
-            time.sleep(0.02)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        if process.poll() is not None:
+            return False
         match way:
             case "job":
                 for job in self.jobs()[:1]:
@@ -69,13 +73,17 @@ class Victim(Clone):
             case "terminate":
                 process.terminate()
         process.wait(timeout=600)
+        return True
+
+    def unlock(self) -> None:
+        assert self.snakemake("--unlock").returncode == 0
 
     def go_on(self) -> None:
         """What the README says to do next: the same command; `--unlock` first where it asks."""
         result = self.snakemake(*TARGETS)
         if "Directory cannot be locked" in result.stderr:
             assert "--unlock" in result.stderr
-            assert self.snakemake("--unlock").returncode == 0
+            self.unlock()
             result = self.snakemake(*TARGETS)
         assert result.returncode == 0, result.stderr[-4000:]
 
@@ -108,41 +116,44 @@ class Victim(Clone):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """The results of a study that nothing happened to, and the seconds that its jobs took."""
+    """The results of a study that nothing happened to."""
     study = Victim(tmp_path_factory.mktemp("undisturbed"))
-    started = time.monotonic()
     study.go_on()
-    return study.results(), time.monotonic() - started
+    return study.results()
 
 
 @pytest.fixture
 def faults(record_property):
-    """Count faults: injected as they happen, recovered when the test has passed."""
-    count = []
-    record_property("faults injected", count)
-    return count
+    """The faults of a test, as they happen; recovered when it has passed."""
+    faults = []
+    record_property("faults injected", faults)
+    return faults
 
 
-def suffer(victim: Victim, undisturbed, faults: list, chain: list[tuple[str, float]]) -> None:
-    results, seconds = undisturbed
-    for way, share in chain:
-        faults.append(f"{way} at {share * seconds:.1f} s")
-        victim.disturb(way, share * seconds)
+def suffer(victim: Victim, undisturbed, faults: list, chain: list[tuple[str, int, float]]) -> None:
+    for way, jobs, seconds in chain:
+        if not victim.disturb(way, jobs, seconds):
+            break
+        faults.append(f"{way}, {seconds:.1f} s after {jobs} jobs had started")
+        if way in ("snakemake", "both"):
+            assert "--unlock" in victim.snakemake(*TARGETS).stderr, "what to do about the lock"
+            victim.unlock()
     victim.go_on()
-    victim.check(results)
+    victim.check(undisturbed)
 
 
 def test_a_study_survives_each_way_to_be_disturbed(tmp_path, undisturbed, faults):
     moments = random.Random(0)
-    chain = [(way, moments.uniform(0, 0.5)) for way in WAYS]
+    chain = [(way, moments.randint(1, 3), moments.uniform(0, 3)) for way in WAYS]
     suffer(Victim(tmp_path), undisturbed, faults, chain)
+    assert len(faults) >= 4
 
 
 @pytest.mark.extended
 @pytest.mark.parametrize("seed", range(MOMENTS // 3))
 def test_a_study_survives_random_moments(tmp_path, undisturbed, faults, seed):
     moments = random.Random(1000 + seed)
-    chain = [(moments.choice(WAYS), moments.uniform(0, 0.8)) for _ in range(3)]
+    chain = [(moments.choice(WAYS), moments.randint(1, 5), moments.uniform(0, 5)) for _ in range(3)]
     suffer(Victim(tmp_path), undisturbed, faults, chain)
 
 
@@ -153,11 +164,10 @@ def test_a_study_survives_death_between_any_two_files(tmp_path, undisturbed, fau
     victim = Victim(tmp_path)
     for number in range(1, FILES_OF[rule] + 1):
         for when in ("before", "after"):
-            if "locked" in (victim.snakemake("--dry-run", *TARGETS).stderr):
-                victim.snakemake("--unlock")
-            process = victim.start(FAULT=f"{rule}:{number}:{when}:{whom}",
-                                   PYTHONPATH=str(HERE / "inject"))  # fmt: skip
-            assert process.wait(timeout=600) != 0
+            fault = {"FAULT": f"{rule}:{number}:{when}:{whom}", "PYTHONPATH": str(HERE / "inject")}
+            assert victim.start(**fault).wait(timeout=600) != 0
             faults.append(f"{rule}: {whom} {when} file {number}")
+            if whom == "both":
+                victim.unlock()
     victim.go_on()
-    victim.check(undisturbed[0])
+    victim.check(undisturbed)

@@ -38,7 +38,9 @@ def _arms(axes: Axes, tests: pd.DataFrame) -> None:
     arms = [arm for arm in ARM_COLOURS if arm in set(tests.arm)]
     for index, arm in enumerate(arms):
         rows = tests[tests.arm == arm].dropna(subset="ratio")
-        place = rows.quantity.map(quantities.index).astype(float) + 0.18 * (index - (len(arms) - 1) / 2)
+        place = rows.quantity.map(quantities.index).astype(float) + 0.18 * (
+            index - (len(arms) - 1) / 2
+        )
         error = [rows.ratio - rows.ratio_low, rows.ratio_high - rows.ratio]
         axes.errorbar(place, rows.ratio, error, fmt="o", markersize=3, capsize=2, linewidth=1,
                       color=ARM_COLOURS[arm], label=ARM_LABELS[arm])  # fmt: skip
