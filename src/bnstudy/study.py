@@ -536,15 +536,18 @@ def check_yaml(path: str | Path) -> None:
     last would win), an alias within what it names, no YAML.
     """
     try:
-        root = yaml.compose(Path(path).read_text(encoding="utf-8"), yaml.SafeLoader)
-        _check_node(root, path, [], set())
+        text = Path(path).read_text(encoding="utf-8")
+        _check_node(yaml.compose(text, yaml.SafeLoader), path, [], set())
+        yaml.safe_load(text)  # tags that YAML does not know, dates that do not exist
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: no UTF-8 text ({error.reason}); save it as UTF-8") from None
     except RecursionError:
         raise ConfigError(f"{path}: nested too deeply") from None
-    except yaml.YAMLError as error:
-        cause = " ".join(str(error).replace('in "<unicode string>", ', "in ").split())
-        raise ConfigError(f"{path}: no YAML ({cause})") from None
+    except ConfigError:
+        raise
+    except (yaml.YAMLError, ValueError) as error:
+        cause = re.sub(r'in "<(unicode|byte) string>", ', "in ", str(error))
+        raise ConfigError(f"{path}: no YAML ({' '.join(cause.split())})") from None
 
 
 def _check_node(node: yaml.Node | None, path: str | Path, above: list, seen: set) -> None:
