@@ -32,24 +32,24 @@ class Victim(Clone):
                 env=os.environ | environment, start_new_session=True,
             )  # fmt: skip
 
-    def jobs(self) -> list[psutil.Process]:
-        """Processes that run a script of this study, orphans among them."""
+    def jobs(self, of: psutil.Process | None = None) -> list[psutil.Process]:
+        """Processes that run a script of this study: those of one Snakemake, or any orphan too."""
         found = []
-        for process in psutil.process_iter():
-            try:
-                command = " ".join(process.cmdline())
-                if f"{self.folder}/.snakemake/scripts" in command and "bash" not in command:
-                    found.append(process)
-            except psutil.Error:
-                continue
+        with contextlib.suppress(psutil.Error):
+            for process in of.children(recursive=True) if of else psutil.process_iter():
+                with contextlib.suppress(psutil.Error):
+                    command = " ".join(process.cmdline())
+                    if f"{self.folder}/.snakemake/scripts" in command and "bash" not in command:
+                        found.append(process)
         return found
 
     def disturb(self, way: str, jobs: int, seconds: float) -> bool:
         """Start, wait until so many jobs have started and so many seconds more, and strike in this
         way; False where the study was done before."""
         process, seen = self.start(), set()
+        snakemake = psutil.Process(process.pid)
         while process.poll() is None and len(seen) < jobs:
-            seen |= {job.pid for job in self.jobs()}
+            seen |= {job.pid for job in self.jobs(snakemake)}
             time.sleep(0.05)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
@@ -57,7 +57,7 @@ class Victim(Clone):
             return False
         match way:
             case "job":
-                for job in self.jobs()[:1]:
+                for job in self.jobs(snakemake)[:1]:
                     job.kill()
             case "snakemake":
                 process.kill()  # its jobs go on as orphans
