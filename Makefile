@@ -33,7 +33,8 @@ environment: .venv/.complete  ## create .venv from the exact pins
 	@touch $@
 
 test: environment  ## environment, then all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow and not ui and not services" -n $(CORES) --dist loadfile
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile \
+	  -m "not slow and not extended and not ui and not services"
 
 test-slow: environment  ## the simulations of the statistics as well (a minute)
 	$(BIN)/python -m pytest -m slow
@@ -46,6 +47,14 @@ test-server: environment  ## tracking to a real MLflow server on PostgreSQL that
 
 test-slurm: environment  ## the study on a real Slurm of two nodes (as root: a container, say)
 	$(BIN)/python -m pytest tests/slurm
+
+test-extended: environment  ## crashes, bad disks, bad input in the long form (an hour)
+	$(BIN)/python -m pytest -m extended -n $(CORES) --dist worksteal
+
+audit:  ## known vulnerabilities in the pinned packages (asks a public service)
+	$(PYTHON) -m venv .audit
+	.audit/bin/pip install --quiet pip-audit
+	.audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
 
 lint: environment  ## style and workflow checks
 	$(BIN)/ruff check .

@@ -8,6 +8,9 @@ min_version("9.10")
 report: "workflow/report/workflow.rst"
 
 
+include: "workflow/rules/settings.smk"
+
+
 configfile: workflow.source_path("config.yaml")
 
 
