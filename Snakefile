@@ -73,3 +73,4 @@ rule extended:
         ),
         rules.paper_extended.output,
         expand("results/pages/{table}.html", table=EXTENDED_TABLE_PAGES),
+        rules.track_extended.output if STUDY.mlflow.enabled else [],

@@ -72,16 +72,42 @@ def test_every_run_is_in_mlflow_once(clone):
 
     client = mlflow.MlflowClient(f"sqlite:///{clone.folder}/mlflow.db")
     experiment = client.get_experiment_by_name("tiny")
-    tracked = client.search_runs([experiment.experiment_id], max_results=1000)
+    everything = client.search_runs([experiment.experiment_id], max_results=1000)
+    assert {run.info.status for run in everything} == {"FINISHED"}
+    of_level = {level: [run for run in everything if run.data.tags["level"] == level]
+                for level in ("study", "cell", "seed")}  # fmt: skip
+    assert len(of_level["study"]) == 1 and len(of_level["cell"]) == 3 * 2
+    tracked = of_level["seed"]
     runs = pd.read_csv(clone.folder / "results/tables/runs.csv", keep_default_na=False)
     assert sorted(run.data.tags["run_key"] for run in tracked) == sorted(runs.run_key)
-    assert {run.info.status for run in tracked} == {"FINISHED"}
     by_key = runs.set_index("run_key")
     for run in tracked:
         row = by_key.loc[run.data.tags["run_key"]]
         assert run.data.metrics["final_test_loss"] == row.final_test_loss
         assert run.data.params["training.epochs"] == "30"
         assert len(client.get_metric_history(run.info.run_id, "loss/train")) > 10
+
+
+def test_without_mlflow_the_study_is_done_and_says_what_is_owed(clone, monkeypatch):
+    """A server that is not there; the next plain command tracks, and the one after does nothing."""
+    (clone.folder / "mlflow.db").unlink()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    result = clone.snakemake("track", "--forcerun", "track_runs")
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "is not (wholly) in MLflow" in result.stderr and "`make track`" in result.stderr
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert clone.planned() == {"track_runs": 1, "track": 1}
+    result = clone.snakemake()
+    assert result.returncode == 0 and "not (wholly)" not in result.stderr
+    assert (clone.folder / "mlflow.db").exists() and clone.planned() == {}
+
+
+def test_mlflow_can_be_left_out(clone, edit):
+    clone.settings["mlflow"] = {"experiment": "tiny", "enabled": False}
+    clone.settings["analysis"]["alpha"] = 0.02
+    assert not {"track", "track_runs"} & clone.planned().keys()
+    assert "track_runs" in clone.planned("track")
 
 
 def test_a_second_run_does_nothing(clone):

@@ -236,7 +236,7 @@ def _cell(
             **({"not_finite": not_finite} if not_finite else {}),
         },
         note=lambda ids, experiment: notes.cell_note(
-            grid, summary, study.analysis.primary.threshold, ids[key],
+            grid, summary, study.analysis.primary.threshold,
             None if typical.empty else (int(typical.seed.iloc[0]), views.page(
                 experiment, ids[typical.run_key.iloc[0]])),
         ),

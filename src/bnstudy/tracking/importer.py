@@ -191,7 +191,7 @@ class Importer:
         metrics = [Metric(name, value, run.end, 0) for name, value in run.metrics.items()]
         metrics += _curve_metrics(run)
         if stored is not None and "progress" in stored.data.metrics:
-            metrics.append(Metric("progress", 1.0, run.end, 0))
+            metrics.append(Metric("progress", 1.0, time.time_ns() // 1_000_000, 0))
         params = [Param(name, value) for name, value in run.params.items()]
         tags = self._tags(run) | _note_tags(run.note(self.ids, self.experiment_id), {})
         head = (params, [RunTag(name, value) for name, value in tags.items()])

@@ -89,8 +89,8 @@ def pages(address: str, study: Study) -> str:
         f"curves: the arms at width {width}": links["chart"],
         f"single runs at width {width}": links["seeds"],
     }
-    typical = "tags.typical LIKE 'median%' and tags.superseded = 'false'"
-    where = f"{typical} and tags.arm = 'batch' and tags.width = '{width}'"
+    cell = f"tags.arm = 'batch' and tags.width = '{width}'"
+    where = f"{views.SHOWN} and tags.typical LIKE 'median%' and {cell}"
     for run in client.search_runs([experiment.experiment_id], where, max_results=1):
         link = views.page(experiment.experiment_id, run.info.run_id)
         rows[f"one run, {run.info.run_name}"] = link

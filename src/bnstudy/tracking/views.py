@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from bnstudy.measures import threshold_columns
 from bnstudy.study import Analysis
 
-CELLS = "tags.level = 'cell' and tags.superseded = 'false'"
+SHOWN = "tags.superseded = 'false' and tags.variant = 'default'"
+CELLS = f"tags.level = 'cell' and {SHOWN}"
 MODE = "workflowType=machine_learning"  # else MLflow 3 may show its GenAI pages
 
 
@@ -48,7 +49,7 @@ def shared(analysis: Analysis) -> dict[str, str]:
     views = {
         "table": _view(CELLS, columns=arms, order="metrics.`final_test_loss`"),
         "seeds": _view(
-            f"tags.level = 'seed' and tags.superseded = 'false' and tags.width = '{width}'",
+            f"tags.level = 'seed' and {SHOWN} and tags.width = '{width}'",
             columns=seeds, order="metrics.`final_test_loss`",
         ),
         "chart": _view(
