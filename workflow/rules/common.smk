@@ -67,15 +67,20 @@ def block_of(wildcards):
 
 
 def block_files(name):
-    """The file `name` of every block, sorted by arm, width and first seed."""
-    return [f"results/training/{BLOCK}/{name}".format(**b._asdict()) for b in BLOCKS]
+    """The file `name` of every block, sorted by arm, width and first seed.
+
+    As a function: a list would be gone through whenever the workflow is read, for each job on a
+    cluster too, and there may be ten thousands of blocks.
+    """
+    pattern = f"results/training/{BLOCK}/{name}"
+    return lambda wildcards: [pattern.format(**block._asdict()) for block in BLOCKS]
 
 
 def extended_block_files(name):
     """The same of every block of the extended study, sorted by variant first."""
-    return [
-        f"results/extended/{{variant}}/{BLOCK}/{name}".format(**b._asdict())
-        for b in EXTENDED_BLOCKS
+    pattern = f"results/extended/{{variant}}/{BLOCK}/{name}"
+    return lambda wildcards: [
+        pattern.format(**block._asdict()) for block in EXTENDED_BLOCKS
     ]
 
 
