@@ -5,6 +5,9 @@ from snakemake.utils import min_version
 min_version("9.10")
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/settings.smk"
 
 
@@ -18,11 +21,28 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/probes.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/extended.smk"
+include: "workflow/rules/paper.smk"
+include: "workflow/rules/pages.smk"
 include: "workflow/rules/tracking.smk"
 
 
+# On a cluster these run where Snakemake runs: they take seconds, and MLflow has one writer, there
+# where its database or the way to its server is.
+localrules:
+    all,
+    extended,
+    figure,
+    claims,
+    claims_page,
+    table_page,
+    paper,
+    paper_extended,
+    track_runs,
+    track,
+
+
 rule all:
-    """The whole study: tables, figures, and every run in MLflow."""
+    """The whole study: tables, figures, the paper, and every run in MLflow."""
     default_target: True
     input:
         rules.curves.output,
@@ -33,7 +53,10 @@ rule all:
         rules.significance.output,
         rules.claims.output,
         expand("results/figures/{figure}.{format}", figure=FIGURES, format=FORMATS),
-        rules.track.output,
+        rules.paper.output,
+        rules.claims_page.output,
+        expand("results/pages/{table}.html", table=TABLE_PAGES),
+        rules.track.output if STUDY.mlflow.enabled else [],
 
 
 rule extended:
@@ -48,3 +71,5 @@ rule extended:
             figure=EXTENDED_FIGURES,
             format=FORMATS,
         ),
+        rules.paper_extended.output,
+        expand("results/pages/{table}.html", table=EXTENDED_TABLE_PAGES),

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 ROOT = Path(__file__).parents[1]
-PARTS = ["Snakefile", "config.yaml", "environment.yml", "workflow", "src", "profiles"]
+PARTS = ["Snakefile", "config.yaml", "environment.yml", "workflow", "src", "paper", "profiles"]
 
 
 class Clone:

@@ -10,7 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import yaml
+
 from bnstudy.files import read_json
+from bnstudy.study import Study
 
 OVERHEAD = 20  # hidden units' worth of cost that an epoch of one model has at any width
 
@@ -24,7 +27,7 @@ def report(study_directory: Path, now: float) -> str:
     total = done = since_start = 0.0
     for arm, width, start, models in plan["blocks"]:
         work = models * (width + OVERHEAD)
-        share, fresh = _share(study_directory, arm, width, start, plan["started"])
+        share, fresh = share_done(study_directory, arm, width, start, plan["started"])
         total += work
         done += work * share
         since_start += work * share * fresh
@@ -36,7 +39,17 @@ def report(study_directory: Path, now: float) -> str:
     return f"training: {100 * done / total:.0f} % done, {elapsed / 60:.0f} min so far, {remaining}"
 
 
-def _share(folder: Path, arm: str, width: int, start: int, started: float) -> tuple[float, bool]:
+def planned_study(study_directory: Path) -> Study:
+    """The settings with which the study was last started; before the first start config.yaml's."""
+    plan = study_directory / "logs" / "plan.json"
+    if plan.exists():
+        return Study.from_config(read_json(plan)["study"])
+    return Study.from_config(yaml.safe_load((study_directory / "config.yaml").read_text()))
+
+
+def share_done(
+    folder: Path, arm: str, width: int, start: int, started: float
+) -> tuple[float, bool]:
     """Share of a block that is done (0 to 1), and whether it was done since `started`."""
     place = f"{arm}/width_{width}/seeds_{start}"
     record = folder / "results" / "training" / place / "record.json"

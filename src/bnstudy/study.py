@@ -242,6 +242,7 @@ def _nameable(name: str) -> str:
 
 
 class Mlflow(Section):
+    enabled: bool = Field(default=True, description="false: only `make track` writes to MLflow")
     tracking_uri: Annotated[str, AfterValidator(_within_the_study)] = Field(
         description="a server's address, or an SQLite file in the study's directory"
     )
@@ -426,15 +427,7 @@ class Study(FigureSettings):
 
     def seeds(self, cell: Cell) -> list[int]:
         """The seeds trained in `cell`, ascending: the grid's and, where it lies, the original's."""
-        arm, width = cell
-        seeds = set()
-        if width in self.grid.widths and (
-            arm in self.grid.arms or (arm in self.ablation.arms and width in self.ablation.widths)
-        ):
-            seeds.update(self.grid_seeds)
-        if width == self.original.width and arm in PAIR:
-            seeds.add(self.original.seed)
-        return sorted(seeds)
+        return sorted(set().union(*self._seed_ranges(cell)))
 
     def blocks(self) -> list[Block]:
         """The training jobs. A block starts at a multiple of the block size, whatever the grid."""
@@ -442,7 +435,7 @@ class Study(FigureSettings):
 
     def block_seeds(self, block: Block) -> list[int]:
         """The study's seeds in `block`."""
-        return self._within(block.start, self.seeds(Cell(block.arm, block.width)))
+        return self._within(block.start, self._seed_ranges(Cell(block.arm, block.width)))
 
     def extended_blocks(self) -> list[ExtendedBlock]:
         """The extended study's training jobs."""
@@ -454,7 +447,7 @@ class Study(FigureSettings):
 
     def extended_block_seeds(self, start: int) -> list[int]:
         """The extended study's seeds in the block that starts at `start`."""
-        return self._within(start, self.extended_seeds)
+        return self._within(start, [self.extended_seeds])
 
     @property
     def extended_seeds(self) -> range:
@@ -465,8 +458,8 @@ class Study(FigureSettings):
 
     def dataset_seeds(self, start: int) -> list[int]:
         """Seeds of any cell in the block that starts at `start`: the datasets to make."""
-        seeds = {seed for cell in self.cells() for seed in self.seeds(cell)}
-        return self._within(start, sorted(seeds.union(self.extended_seeds)))
+        ranges = {seeds for cell in self.cells() for seeds in self._seed_ranges(cell)}
+        return self._within(start, ranges | {self.extended_seeds})
 
     def variants(self) -> list[Variant]:
         """What the extended study varies, one setting at a time."""
@@ -511,8 +504,23 @@ class Study(FigureSettings):
         size = self.training.block_size
         return sorted({seed - seed % size for seed in seeds})
 
-    def _within(self, start: int, seeds: Iterable[int]) -> list[int]:
-        return [seed for seed in seeds if start <= seed < start + self.training.block_size]
+    def _seed_ranges(self, cell: Cell) -> list[range]:
+        """The seeds of `cell` as ranges: a study of a million runs asks for them block by block."""
+        arm, width = cell
+        ranges = []
+        if width in self.grid.widths and (
+            arm in self.grid.arms or (arm in self.ablation.arms and width in self.ablation.widths)
+        ):
+            ranges.append(self.grid_seeds)
+        if width == self.original.width and arm in PAIR:
+            ranges.append(range(self.original.seed, self.original.seed + 1))
+        return ranges
+
+    def _within(self, start: int, ranges: Iterable[range]) -> list[int]:
+        """The seeds of a block that lie in one of `ranges`."""
+        end = start + self.training.block_size
+        clipped = (range(max(seeds.start, start), min(seeds.stop, end)) for seeds in ranges)
+        return sorted(set().union(*clipped))
 
 
 def retyped(value: Any) -> Any:

@@ -12,6 +12,7 @@ from tests.clone import Clone
 
 FIGURES = ["loss_curves", "final_loss_ratio", "epochs_ratio", "survival", "profiles", "arms",
            "gradient_depth", "features", "digits", "final_window"]  # fmt: skip
+SHOWING_FIGURES = {"paper", "claims_page", "track"}  # they have figures in them
 BLOCKS = 3 * 2 * 2 + 2  # widths 5 and 8, the ablation at 8: two arms, two blocks; the original
 
 
@@ -61,6 +62,8 @@ def test_the_study_is_whole(clone):
     assert set(pd.read_csv(results / "tables/sensitivity.csv").claim) == set(claims.claim)
     for figure in FIGURES:
         assert all((results / f"figures/{figure}.{s}").exists() for s in ("pdf", "svg", "png"))
+    assert (results / "paper.pdf").read_bytes().startswith(b"%PDF")
+    assert "data:image/svg" in (results / "claims.html").read_text()
     assert (clone.folder / "mlflow.db").exists()
 
 
@@ -112,12 +115,19 @@ def test_editing_the_training_code_retrains_all(clone, edit):
 
 def test_editing_a_figure_redraws_it_alone(clone, edit):
     edit("src/bnstudy/figures/epochs_ratio.py")
-    assert clone.planned() == {"figure": 1}
+    planned = clone.planned()
+    assert planned["figure"] == 1 and set(planned) <= {"figure", *SHOWING_FIGURES}
 
 
 def test_editing_the_style_redraws_the_figures_alone(clone, edit):
     edit("src/bnstudy/figures/bnstudy.mplstyle")
-    assert clone.planned() == {"figure": len(FIGURES)}
+    planned = clone.planned()
+    assert planned["figure"] == len(FIGURES) and set(planned) <= {"figure", *SHOWING_FIGURES}
+
+
+def test_editing_the_paper_sets_it_alone(clone, edit):
+    edit("paper/discussion.typ", "\n// edited\n")
+    assert set(clone.planned()) <= {"paper", "track"}
 
 
 def test_changing_the_analysis_trains_nothing(clone, edit):

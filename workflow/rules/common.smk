@@ -1,10 +1,13 @@
 """The study as the rules see it: checked settings, and every helper function they use."""
 
+import json
+import math
 import os
 import time
 
 from snakemake.utils import update_config
 
+from bnstudy.figures.captions import TABLES, captions
 from bnstudy.study import Block, ConfigError, FigureSettings, Study, retyped
 
 update_config(config, retyped(workflow.config_settings.config))
@@ -47,8 +50,15 @@ BLOCK_FILES = [
     "record.json",
 ]
 BLOCKS = sorted(STUDY.blocks())
+# Figure: title and text, the same in the paper, the report and the claims page.
+CAPTIONS = {name: list(caption) for name, caption in captions(STUDY).items()}
 VARIANTS = {variant.name: variant for variant in STUDY.variants()}
 EXTENDED_BLOCKS = sorted(STUDY.extended_blocks())
+
+
+def study_of(name, default):
+    """Which study a figure or table belongs to; `default`: the names of the default study's."""
+    return "default" if name in default else "extended"
 
 
 def block_of(wildcards):
@@ -83,3 +93,17 @@ def earlier_block(wildcards):
     return expand(
         f"results/training/{BLOCK}/{{name}}", name=BLOCK_FILES, **block._asdict()
     )
+
+
+def training_minutes(width, seeds, settings):
+    """Minutes to ask a cluster for: half an hour, and six times what a core takes (measured)."""
+    models, epochs = len(seeds), settings["training"]["epochs"]
+    samples = STUDY.dataset.train_size + STUDY.dataset.test_size
+    seconds = 1.3e-9 * models * epochs * samples * (int(width) + 20)
+    return 30 + math.ceil(6 * seconds / 60)
+
+
+def training_megabytes(seeds):
+    """Memory to ask for: PyTorch, and for each model its curves, its state and its data."""
+    samples = STUDY.dataset.train_size + STUDY.dataset.test_size
+    return 1000 + math.ceil(len(seeds) * (2 + 1.5e-4 * samples))

@@ -1,19 +1,118 @@
 """Tracking: bring MLflow up to date with the results; one writer, any number of times.
 
-Needs: results/tables, the blocks' records. Makes: runs in MLflow, and a receipt. The database is
-no output on purpose: Snakemake deletes outputs before it makes them anew.
+Needs: results/tables, the blocks, the figures and pages. Makes: runs in MLflow, and receipts. The
+database is no output on purpose: Snakemake deletes outputs before it makes them anew. Where MLflow
+is not available the receipt says so, the study goes on, and the next `snakemake` tries again.
 """
+
+TRACKING_CODE = [
+    f"tracking/{name}.py"
+    for name in (
+        "__init__",
+        "artifacts",
+        "describe",
+        "importer",
+        "notes",
+        "server",
+        "views",
+    )
+]
+TRACKING_CODE += ["figures/cell_curves.py", "measures.py", "networks.py", "files.py"]
+# What the run `study` shows. Files that a study does not have are left out.
+SHOWN = [
+    *expand("results/figures/{figure}.{format}", figure=FIGURES, format=FORMATS),
+    *rules.curves.output,
+    *rules.measures.output,
+    *rules.runs.output,
+    *rules.gradients.output,
+    *rules.digits.output,
+    *rules.significance.output,
+    *rules.claims.output,
+    *rules.paper.output,
+]
+RECEIPTS = ["results/tracking/runs.json", "results/tracking/study.json"]
+
+
+def owed(receipt):
+    """Whether `receipt` says that MLflow was not available, and why."""
+    path = Path(receipt)
+    return json.loads(path.read_text()).get("missing") if path.exists() else None
+
+
+def say_what_is_not_tracked():
+    """One clear line at the end, where a user sees it."""
+    if not STUDY.mlflow.enabled:
+        logger.warning(
+            "mlflow.enabled is false: nothing was tracked. `make track` does it whenever you like."
+        )
+    elif missing := owed(RECEIPTS[1]) or owed(RECEIPTS[0]):
+        logger.warning(
+            f"The study is not (wholly) in MLflow, all else is done. {missing}\n"
+            "To make up for it: `make track`, or the same snakemake command again."
+        )
+
+
+if workflow.is_main_process:
+    # A receipt of what did not happen is none: without it, this run tracks.
+    for receipt in RECEIPTS:
+        if owed(receipt):
+            Path(receipt).unlink()
+
+
+onsuccess:
+    say_what_is_not_tracked()
+
+
+onerror:
+    say_what_is_not_tracked()
+
+
+rule track_runs:
+    """Log every run to MLflow, once, with its parent."""
+    input:
+        code=modules(*TRACKING_CODE),
+        runs="results/tables/runs.csv",
+        data=expand(
+            "results/datasets/seeds_{start}.npz",
+            start=sorted({block.start for block in BLOCKS}),
+        ),
+        blocks=expand(
+            "{file}",
+            file=[
+                file
+                for name in ("curves.parquet", "checkpoint.safetensors")
+                for file in block_files(name)
+            ],
+        ),
+        records=block_files("record.json"),
+    output:
+        receipt=RECEIPTS[0],
+    log:
+        "logs/track_runs.log",
+    benchmark:
+        "results/benchmarks/track_runs.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        study=STUDY.model_dump(),
+    script:
+        "../scripts/track.py"
 
 
 rule track:
-    """Log every run to MLflow, once."""
+    """Log the study itself: figures, tables, verdicts; and whatever is still missing."""
     input:
-        code=modules("tracking.py", "measures.py", "files.py"),
+        code=modules(*TRACKING_CODE),
         runs="results/tables/runs.csv",
-        curves="results/tables/curves.parquet",
         records=block_files("record.json"),
+        tracked=rules.track_runs.output,
+        shown=SHOWN,
     output:
-        receipt="results/tracking.json",
+        receipt=RECEIPTS[1],
     log:
         "logs/track.log",
     benchmark:
@@ -25,6 +124,6 @@ rule track:
         mem_mb=2000,
         runtime=60,
     params:
-        settings=STUDY.mlflow.model_dump(),
+        study=STUDY.model_dump(),
     script:
         "../scripts/track.py"

@@ -6,13 +6,14 @@ measures of the features, the final weights (with all that is needed to go on) a
 
 
 onstart:
-    # what `make progress` weighs; imported here, since it loads pandas and is not needed to plan
+    # what `make progress`, `make watch` and `make ui` go by; imported here, since it loads pandas and is not needed to plan
     from bnstudy.files import write_json
 
     write_json(
         "logs/plan.json",
         {
             "started": time.time(),
+            "study": STUDY.model_dump(mode="json"),
             "blocks": [
                 [*block, len(STUDY.block_seeds(block))] for block in STUDY.blocks()
             ],
@@ -38,8 +39,14 @@ rule train:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=120,
+        mem_mb=lambda wildcards: training_megabytes(
+            STUDY.block_seeds(block_of(wildcards))
+        ),
+        runtime=lambda wildcards: training_minutes(
+            wildcards.width,
+            STUDY.block_seeds(block_of(wildcards)),
+            STUDY.run_settings(wildcards.arm),
+        ),
         gpu=int(STUDY.training.device == "cuda"),
     params:
         seeds=lambda wildcards: STUDY.block_seeds(block_of(wildcards)),

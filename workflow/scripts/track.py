@@ -6,13 +6,14 @@ from bnstudy.logs import open_log
 
 open_log(snakemake.log[0])
 from bnstudy.files import read_csv, write_json
-from bnstudy.tracking import track
+from bnstudy.study import Study
+from bnstudy.tracking.importer import track_or_say_why_not
 
-receipt = track(
+receipt = track_or_say_why_not(
     read_csv(snakemake.input.runs),
-    Path(snakemake.input.curves),
-    [Path(record) for record in snakemake.input.records],
-    study_directory=Path.cwd(),
-    **snakemake.params.settings,
+    snakemake.input.records,
+    Study(**snakemake.params.study),
+    Path.cwd(),
+    files=snakemake.input.get("shown", []),
 )
 write_json(snakemake.output.receipt, receipt)

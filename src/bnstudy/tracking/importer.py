@@ -1,0 +1,344 @@
+"""Brings MLflow up to date with what `describe` says, any number of times.
+
+A run is found again by its tag `run_key`. It is created RUNNING, filled, and marked FINISHED (or
+FAILED, if it diverged) last, under a lock; so whoever finds it unfinished finishes it, and a run
+that is FINISHED is whole. Times are the record's: logging the same value twice is a no-op.
+"""
+
+import gc
+import hashlib
+import logging
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.entities import Run as StoredRun
+from mlflow.tracking import MlflowClient
+
+from bnstudy.files import read_csv
+from bnstudy.study import Study
+from bnstudy.tracking import notes, server, views
+from bnstudy.tracking.describe import TrackedRun, described, described_study, origin
+from bnstudy.tracking.server import NotWritten, TrackingUnavailable
+
+log = logging.getLogger(__name__)
+
+COMPLETE = ("FINISHED", "FAILED")
+# What a run is about: another run with the same words here supersedes it.
+SLOT = ("study", "variant", "level", "arm", "width", "seed")
+BATCH = 880  # metrics a request; MLflow takes 1000 entities, among them 100 parameters, some tags
+
+
+def track_or_say_why_not(*arguments, **options) -> dict[str, Any]:
+    """The receipt of `track`; where MLflow is not available, one that says so, and the remedy.
+
+    So that the study goes on, and what is missing can be tracked later.
+    """
+    try:
+        return {"tracked": True, **track(*arguments, **options)}
+    except TrackingUnavailable as error:
+        log.warning("%s", error)
+        return {"tracked": False, "missing": str(error)}
+
+
+def track(
+    runs: pd.DataFrame, records: Iterable[str | Path], study: Study, directory: str | Path,
+    files: Sequence[str | Path] = (),
+    progress: Mapping[tuple[str, int], float] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Bring the study's experiment up to date with its files and return a receipt.
+
+    `runs` is the table runs.csv (or the extended study's), `records` the paths of the blocks'
+    record.json, each beside its block's other files. `files`: what the study's own run shows
+    (figures, tables, pages); without any there is none yet. `progress`: arms and widths that still
+    train, with their share done; then nothing is marked superseded or given up.
+
+    A relative SQLite URI lies in `directory`, the study's, as for an `mlflow ui` started there. The
+    environment variable MLFLOW_TRACKING_URI, where set, replaces the study's `tracking_uri`.
+
+    The receipt counts the runs `created`, `completed` (left unfinished by a process that died),
+    `updated` (a number, tag or file has changed), `already_there`, in `total`, those `superseded`
+    and those `given_up` (unfinished, and nobody will).
+
+    Raises TrackingUnavailable if MLflow cannot be reached, opened or written, MissingRecord if a
+    run has no record. Whatever was written until then stays, and the next call goes on from there.
+    """
+    began = time.monotonic()
+    directory = Path(directory).resolve()
+    uri = server.chosen_uri(study.mlflow.tracking_uri)
+    wanted = described(runs, records, study, directory, progress)
+    if files:
+        seeds = [run for run in wanted if run.level == "seed"]
+        wanted.append(described_study(runs, study, list(map(Path, files)), seeds))
+    name = study.mlflow.experiment
+    with server.writing(uri, directory) as client, _old_objects_set_aside():
+        location = server.artifact_location(uri, directory, name)
+        importer = Importer(client, server.experiment(client, name, location))
+        importer.write(wanted)
+        counts = dict(importer.counts)
+        if progress is None:
+            counts |= importer.put_in_order(wanted)
+            importer.describe_experiment(study, files)
+    return {
+        "tracking_uri": server.without_password(uri),
+        "experiment": name,
+        "experiment_id": importer.experiment_id,
+        **dict.fromkeys(("created", "completed", "updated", "already_there"), 0),
+        **counts,
+        "total": len(wanted),
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def give_up(uri: str, experiment: str, directory: Path) -> None:
+    """Set what is RUNNING in the experiment to KILLED, where it is this importer's.
+
+    For who stops importing before the study is done; `track` takes up such a run again.
+    """
+    with server.writing(uri, directory) as client:
+        found = client.get_experiment_by_name(experiment)
+        ours = "tags.run_key LIKE '%' and attributes.status = 'RUNNING'"
+        for run in client.search_runs([found.experiment_id], ours) if found else []:
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+class Importer:
+    """One writer's view of an experiment: what is there, and what it did."""
+
+    def __init__(self, client: MlflowClient, experiment_id: str):
+        self.client, self.experiment_id = client, experiment_id
+        self.present = self._present()
+        self.ids = {key: run.info.run_id for key, run in self.present.items()}
+        self.counts: Counter[str] = Counter()
+        self.origin = origin()
+
+    def write(self, wanted: Sequence[TrackedRun]) -> None:
+        """Create, complete or update each run: parents exist before their children do, and are
+        finished after them."""
+        self._drop_outdated(wanted)
+        parents = [run for run in wanted if run.level == "cell"]
+        for run in parents:
+            self._ensure(run)
+        for run in sorted(wanted, key=lambda run: ("seed", "cell", "study").index(run.level)):
+            self._bring_up_to_date(run)
+            if (done := self.counts.total()) % 50 == 0:
+                log.info("%d of %d runs are in MLflow", done, len(wanted))
+
+    def put_in_order(self, wanted: Sequence[TrackedRun]) -> dict[str, int]:
+        """Mark what other runs have superseded, and give up what nobody will finish."""
+        current = {self._slot(self._tags(run)): run.key for run in wanted}
+        variants = {run.tags["variant"] for run in wanted}
+        counts = Counter(superseded=0, given_up=0)
+        for key, stored in self.present.items():
+            tags = stored.data.tags
+            superseded = current.get(self._slot(tags), key) != key
+            counts["superseded"] += superseded
+            if tags.get("superseded") != str(superseded).lower():
+                self.client.set_tag(stored.info.run_id, "superseded", str(superseded).lower())
+            ours = tags.get("variant") in variants and stored.info.status not in COMPLETE
+            if ours and key not in {run.key for run in wanted}:
+                counts["given_up"] += 1
+                self.client.set_terminated(stored.info.run_id, "KILLED")
+        return dict(counts)
+
+    def describe_experiment(self, study: Study, files: Sequence[str | Path]) -> None:
+        """Write the experiment's description, unless a person wrote another one, and its views."""
+        experiment = self.client.get_experiment(self.experiment_id)
+        tags = views.shared(study.analysis)
+        links = views.links(self.experiment_id)
+        claims = [read_csv(path) for path in files if Path(path).name == "claims.csv"]
+        if claims or "mlflow.note.content" not in experiment.tags:
+            width = study.analysis.primary.width
+            note = notes.experiment_note(claims[0] if claims else None, width, links)
+            tags |= _note_tags(note, experiment.tags)
+        for name, value in tags.items():
+            if experiment.tags.get(name) != value:
+                self.client.set_experiment_tag(self.experiment_id, name, value)
+
+    # --- one run ---
+
+    def _bring_up_to_date(self, run: TrackedRun) -> None:
+        stored = self.present.get(run.key)
+        if stored is not None and stored.info.status in COMPLETE:
+            # While it trains anew or on, what was whole before stays as it was.
+            updated = run.status != "RUNNING" and self._update(run, stored)
+            self.counts["updated" if updated else "already_there"] += 1
+            return
+        self._ensure(run)
+        if run.status == "RUNNING":
+            self._report_progress(run, stored)
+            return
+        self._fill(run, stored)
+        self.counts["created" if stored is None else "completed"] += 1
+
+    def _ensure(self, run: TrackedRun) -> None:
+        """Create the run, RUNNING, with its tags and nothing else, where it is not there."""
+        if run.key in self.ids:
+            return
+        tags = {**self.origin, **self._tags(run), "superseded": "false"}
+        created = self.client.create_run(self.experiment_id, run.start, tags, run.name)
+        self.ids[run.key] = created.info.run_id
+
+    def _fill(self, run: TrackedRun, stored: StoredRun | None) -> None:
+        """Log everything, then mark the run complete."""
+        run_id = self.ids[run.key]
+        metrics = [Metric(name, value, run.end, 0) for name, value in run.metrics.items()]
+        metrics += _curve_metrics(run)
+        if stored is not None and "progress" in stored.data.metrics:
+            metrics.append(Metric("progress", 1.0, run.end, 0))
+        params = [Param(name, value) for name, value in run.params.items()]
+        tags = self._tags(run) | _note_tags(run.note(self.ids, self.experiment_id), {})
+        head = (params, [RunTag(name, value) for name, value in tags.items()])
+        for first in range(0, max(len(metrics), 1), BATCH):
+            self.client.log_batch(run_id, metrics[first : first + BATCH], *head)
+            head = ()
+        if datasets := run.datasets():
+            self.client.log_inputs(run_id, datasets)
+        self._upload(run)
+        self.client.set_terminated(run_id, run.status, run.end)
+
+    def _update(self, run: TrackedRun, stored: StoredRun) -> bool:
+        """Log what the files now say otherwise; whether there was anything.
+
+        Another `analysis` (a threshold, a window) trains nothing, so the run and its key stay.
+        """
+        now = time.time_ns() // 1_000_000  # the latest value is the one that MLflow shows
+        old = stored.data
+        metrics = [Metric(name, value, now, 0) for name, value in run.metrics.items()
+                   if old.metrics.get(name) != value]  # fmt: skip
+        tags = self._tags(run) | _note_tags(run.note(self.ids, self.experiment_id), old.tags)
+        changed = [RunTag(name, value) for name, value in tags.items()
+                   if old.tags.get(name) != value]  # fmt: skip
+        if run.files_name != old.tags.get("files"):
+            self._upload(run)
+        if metrics or changed:
+            self.client.log_batch(stored.info.run_id, metrics, tags=changed)
+        return bool(metrics or changed)
+
+    def _report_progress(self, run: TrackedRun, stored: StoredRun | None) -> None:
+        """How much of an arm and width is trained, where that has moved."""
+        before = stored.data.metrics.get("progress", -1) if stored else -1
+        if abs(run.progress - before) >= 0.01:
+            self.client.log_metric(self.ids[run.key], "progress", run.progress)
+        if stored is not None and stored.info.status != "RUNNING":  # given up, and taken up again
+            self.client.update_run(stored.info.run_id, "RUNNING")
+
+    def _upload(self, run: TrackedRun) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for path, place in run.files(Path(folder)):
+                send = self.client.log_artifacts if path.is_dir() else self.client.log_artifact
+                try:
+                    send(self.ids[run.key], str(path), place)
+                except OSError as error:
+                    raise NotWritten(f"cannot store {path.name}: {error}") from error
+
+    def _tags(self, run: TrackedRun) -> dict[str, str]:
+        """The tags that are kept true."""
+        tags = {"run_key": run.key, "level": run.level, **run.tags, "files": run.files_name}
+        if run.content:
+            tags["content"] = run.content
+        if run.parent:
+            tags["mlflow.parentRunId"] = self.ids[run.parent]
+        return tags
+
+    def _slot(self, tags: Mapping[str, str]) -> tuple[str | None, ...]:
+        return tuple(tags.get(name) for name in SLOT)
+
+    # --- what is there ---
+
+    def _present(self) -> dict[str, StoredRun]:
+        """The experiment's runs by their key, each once.
+
+        Two machines that write to one server hold different locks and may both create a run; all of
+        them agree here on the one that stays.
+        """
+        present: dict[str, StoredRun] = {}
+        for run in sorted(self._search(), key=_seniority):
+            key = run.data.tags.get("run_key")
+            if key in present:
+                self.client.delete_run(run.info.run_id)
+            elif key is not None:
+                present[key] = run
+        return present
+
+    def _search(self) -> Iterator[StoredRun]:
+        """All runs of the experiment that are not deleted."""
+        token = None
+        while True:
+            page = self.client.search_runs(
+                [self.experiment_id], "", ViewType.ACTIVE_ONLY, max_results=1000, page_token=token
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _drop_outdated(self, wanted: Iterable[TrackedRun]) -> None:
+        """Delete what cannot be brought up to date: curves once logged stay."""
+        for run in wanted:
+            stored = self.present.get(run.key)
+            if stored is not None and run.status != "RUNNING" and _outdated(run, stored):
+                self.client.delete_run(stored.info.run_id)
+                del self.present[run.key], self.ids[run.key]
+
+
+def _outdated(run: TrackedRun, stored: StoredRun) -> bool:
+    """Whether a run holds curves, times or values that its files no longer tell of."""
+    data = stored.data
+    if run.level == "cell" and "loss/train" in data.metrics:  # other seeds, other medians
+        return data.tags.get("content") != run.content
+    if run.level != "seed" or stored.info.status in COMPLETE:
+        return False
+    return not (
+        stored.info.start_time == run.start
+        and data.params.items() <= run.params.items()
+        and all(data.metrics.get(name, value) == value for name, value in run.metrics.items())
+    )
+
+
+def _seniority(run: StoredRun) -> tuple[bool, str]:
+    """Complete runs first, then any order, as long as it is the same everywhere."""
+    return run.info.status not in COMPLETE, run.info.run_id
+
+
+def _curve_metrics(run: TrackedRun) -> list[Metric]:
+    """The curves, finite values only; times spread evenly over the training."""
+    curves = run.curves()
+    if curves.empty:
+        return []
+    epochs = curves.index.to_numpy()
+    times = (run.start + (run.end - run.start) * (epochs + 1) // run.epochs).tolist()
+    return [
+        Metric(name, value, at, epoch)
+        for name, values in curves.items()
+        for value, at, epoch in zip(values.tolist(), times, epochs.tolist(), strict=True)
+        if abs(value) < float("inf")
+    ]
+
+
+def _note_tags(note: str, stored: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a description; none where a person has written another one since ours."""
+    digest = hashlib.sha256(note.encode()).hexdigest()
+    there = stored.get("mlflow.note.content")
+    if there is not None and hashlib.sha256(there.encode()).hexdigest() != stored.get("note"):
+        return {}
+    return {"mlflow.note.content": note, "note": digest}
+
+
+@contextmanager
+def _old_objects_set_aside() -> Iterator[None]:
+    """Keep the garbage collector from walking through all imported modules again and again.
+
+    MLflow makes some 5,000 objects a run; this takes a sixth off the time of the whole.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
