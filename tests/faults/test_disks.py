@@ -8,6 +8,7 @@ import pytest
 from bnstudy.files import read_csv
 from tests.faults.victim import TARGETS, Victim
 
+pytestmark = pytest.mark.extended  # whole studies; tests/unit/test_files.py reads damaged files
 DIRECTORY = "results/training/batch/width_5/seeds_0"
 
 
@@ -32,16 +33,12 @@ def flip(content: bytes) -> bytes:
     ("file", "damage", "redone"),
     [
         (f"{DIRECTORY}/curves.parquet", flip, {"train": 1}),
-        pytest.param(f"{DIRECTORY}/curves.parquet", halve, {"train": 1},
-                     marks=pytest.mark.extended),
-        pytest.param(f"{DIRECTORY}/measures.parquet", flip, {"train": 1},
-                     marks=pytest.mark.extended),
-        pytest.param(f"{DIRECTORY}/record.json", halve, {"train": 1}, marks=pytest.mark.extended),
-        pytest.param("results/datasets/seeds_0.npz", flip, {"dataset": 1, "train": 2},
-                     marks=pytest.mark.extended),
-        pytest.param("results/tables/runs.csv", halve, {"runs": 1}, marks=pytest.mark.extended),
-        pytest.param("results/tables/curves.parquet", flip, {"curves": 1},
-                     marks=pytest.mark.extended),
+        (f"{DIRECTORY}/curves.parquet", halve, {"train": 1}),
+        (f"{DIRECTORY}/measures.parquet", flip, {"train": 1}),
+        (f"{DIRECTORY}/record.json", halve, {"train": 1}),
+        ("results/datasets/seeds_0.npz", flip, {"dataset": 1, "train": 2}),
+        ("results/tables/runs.csv", halve, {"runs": 1}),
+        ("results/tables/curves.parquet", flip, {"curves": 1}),
     ],
 )  # fmt: skip
 def test_a_damaged_file_is_named_and_only_it_is_made_anew(
@@ -82,7 +79,6 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", disk], check=True)
 
 
-@pytest.mark.extended
 def test_a_full_disk_loses_nothing(tmp_path, small_disk, undisturbed, faults):
     """The disk that holds all of the study grows a little each time: full while it trains, then
     while it collects, draws and tracks."""
@@ -107,7 +103,6 @@ def test_a_full_disk_loses_nothing(tmp_path, small_disk, undisturbed, faults):
     assert read_csv(disk / "results/tables/runs.csv").run_key.is_unique
 
 
-@pytest.mark.extended
 def test_a_read_only_disk_is_named(tmp_path, small_disk, faults):
     disk, remount = small_disk
     study = Victim(tmp_path)
