@@ -10,8 +10,9 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 REPORT := --report results/report.html --quiet
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: study extended environment test test-slow test-ui test-server test-slurm lint format quick \
-  figures paper report verify publish readme progress track bench bench-scale ui lock schema clean help
+.PHONY: study extended environment test test-slow test-extended test-ui test-server test-slurm lint \
+  format quick figures paper report verify publish readme progress track watch bench bench-scale ui \
+  audit lock schema clean help
 
 study: environment  ## environment, then the whole study and its report (the default)
 	$(SNAKEMAKE)
@@ -32,7 +33,8 @@ environment: .venv/.complete  ## create .venv from the exact pins
 	@touch $@
 
 test: environment  ## environment, then all tests but the slow ones
-	$(BIN)/python -m pytest -m "not slow and not ui and not services" -n $(CORES) --dist loadfile
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile \
+	  -m "not slow and not extended and not ui and not services"
 
 test-slow: environment  ## the simulations of the statistics as well (a minute)
 	$(BIN)/python -m pytest -m slow
@@ -45,6 +47,14 @@ test-server: environment  ## tracking to a real MLflow server on PostgreSQL that
 
 test-slurm: environment  ## the study on a real Slurm of two nodes (as root: a container, say)
 	$(BIN)/python -m pytest tests/slurm
+
+test-extended: environment  ## crashes, bad disks, bad input in the long form (an hour)
+	$(BIN)/python -m pytest -m extended -n $(CORES) --dist worksteal
+
+audit:  ## known vulnerabilities in the pinned packages (asks a public service)
+	$(PYTHON) -m venv .audit
+	.audit/bin/pip install --quiet pip-audit
+	.audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
 
 lint: environment  ## style and workflow checks
 	$(BIN)/ruff check .
@@ -87,6 +97,9 @@ progress:  ## how much of the training is done, and how long it still takes
 track: environment  ## bring MLflow up to date with the results, also after mlflow.db was deleted
 	$(SNAKEMAKE) track --forcerun track_runs
 
+watch:  ## beside a running `make`: runs appear in MLflow while the study trains
+	@$(BIN)/python -m bnstudy.tracking.watch
+
 bench: environment  ## speed against the alternatives (about 10 minutes)
 	$(BIN)/python -m pip install --quiet -c requirements.lock --no-build-isolation -e '.[bench]'
 	$(BIN)/python -m benchmarks
@@ -105,7 +118,8 @@ schema: environment  ## write the JSON schema of config.yaml
 	$(BIN)/python -m bnstudy.study > workflow/schemas/config.schema.yaml
 
 clean:  ## delete results, logs and the MLflow database (asks Snakemake for nothing)
-	rm -rf results/*/ results/*.json logs mlflow.db* mlruns quick .snakemake
+	find results -mindepth 1 ! -name README.md -delete
+	rm -rf logs mlflow.db* mlruns quick .snakemake
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14

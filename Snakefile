@@ -8,6 +8,9 @@ min_version("9.10")
 report: "workflow/report/workflow.rst"
 
 
+include: "workflow/rules/settings.smk"
+
+
 configfile: workflow.source_path("config.yaml")
 
 
@@ -70,3 +73,4 @@ rule extended:
         ),
         rules.paper_extended.output,
         expand("results/pages/{table}.html", table=EXTENDED_TABLE_PAGES),
+        rules.track_extended.output if STUDY.mlflow.enabled else [],

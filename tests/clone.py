@@ -25,7 +25,7 @@ class Clone:
 
     def command(self, *arguments: str) -> list[str]:
         (self.folder / "tiny.yaml").write_text(yaml.safe_dump(self.settings))
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml"]
+        command = [sys.executable, "-m", "snakemake", "--configfile", "tiny.yaml", "--cores", "2"]
         return [*command, *arguments]
 
     def snakemake(self, *arguments: str, **options) -> subprocess.CompletedProcess:

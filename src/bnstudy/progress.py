@@ -27,7 +27,7 @@ def report(study_directory: Path, now: float) -> str:
     total = done = since_start = 0.0
     for arm, width, start, models in plan["blocks"]:
         work = models * (width + OVERHEAD)
-        share, fresh = _share(study_directory, arm, width, start, plan["started"])
+        share, fresh = share_done(study_directory, arm, width, start, plan["started"])
         total += work
         done += work * share
         since_start += work * share * fresh
@@ -47,7 +47,9 @@ def planned_study(study_directory: Path) -> Study:
     return Study.from_config(yaml.safe_load((study_directory / "config.yaml").read_text()))
 
 
-def _share(folder: Path, arm: str, width: int, start: int, started: float) -> tuple[float, bool]:
+def share_done(
+    folder: Path, arm: str, width: int, start: int, started: float
+) -> tuple[float, bool]:
     """Share of a block that is done (0 to 1), and whether it was done since `started`."""
     place = f"{arm}/width_{width}/seeds_{start}"
     record = folder / "results" / "training" / place / "record.json"

@@ -15,41 +15,41 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 import torch
-import yaml
 
-from bnstudy.blocks import BlockFiles, train_block
-from bnstudy.collect import collect_runs, read_block
-from bnstudy.data import make_data
+from bnstudy.collect import read_block
 from bnstudy.files import (
-    read_csv,
     read_data,
     read_json,
     read_tensors,
     write_csv,
-    write_data,
     write_json,
-    write_parquet,
 )
 from bnstudy.measures import log_spaced_epochs
 from bnstudy.study import Study
 from bnstudy.tracking import describe
 from bnstudy.tracking.artifacts import load_model
 from bnstudy.tracking.describe import MissingRecord
-from bnstudy.tracking.importer import MlflowClient, track, track_or_say_why_not
+from bnstudy.tracking.importer import MlflowClient, track_or_say_why_not
 from bnstudy.tracking.server import TrackingUnavailable
-
-ROOT = Path(__file__).parents[2]
-EPOCHS = 60
-POINTS = 25
-SEEDS = (0, 1000, 1001)
-GRID = range(1000, 1010)
-ARMS = ("batch", "none")
-WIDTH = 4
-DIVERGED = ("none", 1001)
-RATE = 0.001
+from bnstudy.tracking.watch import Watcher
+from tests.small_study import (
+    ARMS,
+    DIVERGED,
+    EPOCHS,
+    GRID,
+    POINTS,
+    RATE,
+    ROOT,
+    SEEDS,
+    WIDTH,
+    key,
+    make_study,
+    records,
+    table_of,
+    track_study,
+)
 
 # Tracks the study in the current folder; with an argument, dies by SIGKILL at that SQL statement.
 PROGRAM = """
@@ -75,95 +75,6 @@ track(
     read_csv("results/tables/runs.csv"), records, Study(**read_json("study.json")), Path(), files
 )
 """
-
-
-def make_settings(rate: float = RATE, **mlflow_settings) -> Study:
-    """The default study's settings, made tiny."""
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    config["grid"]["widths"], config["ablation"]["widths"] = [WIDTH], []
-    config["original"]["width"] = WIDTH
-    config["analysis"]["primary"]["width"] = WIDTH
-    config["dataset"] |= {"train_size": 30, "test_size": 20}
-    config["training"] |= {"epochs": EPOCHS, "learning_rate": rate}
-    config["mlflow"] |= {"experiment": "study", "curve_points": POINTS} | mlflow_settings
-    return Study.from_config(config)
-
-
-def make_study(folder: Path, rate: float = RATE, seeds=SEEDS) -> Path:
-    """A trained study in `folder`, as the pipeline leaves it; one of its runs diverges."""
-    study = make_settings(rate)
-    write_json(folder / "study.json", study.model_dump())
-    for block in ([s for s in seeds if s < 1000], [s for s in seeds if s >= 1000]):
-        data = folder / f"results/datasets/seeds_{block[0]}.npz"
-        write_data(data, make_data(block, **study.dataset.model_dump()))
-        for arm in ARMS:
-            place = folder / f"results/training/{arm}/width_{WIDTH}/seeds_{block[0]}"
-            files = BlockFiles(
-                *(
-                    place / name
-                    for name in (
-                        "curves.parquet",
-                        "measures.parquet",
-                        "checkpoint.safetensors",
-                        "record.json",
-                    )
-                )
-            )
-            train_block(
-                data,
-                files,
-                arm=arm,
-                width=WIDTH,
-                seeds=block,
-                settings=study.run_settings(arm),
-                measured=study.measures.model_dump(),
-            )
-            if arm == DIVERGED[0] and DIVERGED[1] in block:
-                diverge(files.curves)
-    collect(folder, study)
-    claims = {"claim": ["C1"], "verdict": ["inconclusive"], "sentence": ["Left open."]}
-    write_csv(folder / "results/tables/claims.csv", pd.DataFrame(claims))
-    (folder / "results/claims.md").write_text("# Claims")
-    return folder
-
-
-def diverge(curves: Path) -> None:
-    """Make the losses of the diverged run infinite, then NaN."""
-    table = read_block(curves).to_pandas()
-    for column in ("train_loss", "test_loss"):
-        table.loc[(table.seed == DIVERGED[1]) & (table.epoch >= 30), column] = np.inf
-        table.loc[(table.seed == DIVERGED[1]) & (table.epoch >= 40), column] = np.nan
-    write_parquet(curves, [pa.Table.from_pandas(table, preserve_index=False)])
-
-
-def collect(folder: Path, study: Study) -> None:
-    """Write runs.csv."""
-    files = [[path.with_name(name) for path in records(folder)]
-             for name in ("curves.parquet", "measures.parquet", "record.json")]  # fmt: skip
-    options = {"final_window": 10, "thresholds": study.analysis.thresholds}
-    write_csv(folder / "results/tables/runs.csv", collect_runs(*files, GRID, **options))
-
-
-def table_of(folder: Path) -> pd.DataFrame:
-    return read_csv(folder / "results/tables/runs.csv")
-
-
-def key(folder: Path, arm: str, seed: int) -> str:
-    return table_of(folder).set_index(["arm", "seed"]).run_key[arm, seed]
-
-
-def records(folder: Path) -> list[Path]:
-    return sorted(folder.glob("results/training/*/*/*/record.json"))
-
-
-def track_study(folder: Path, uri: str = "sqlite:///mlflow.db", **changes) -> dict:
-    study = Study(**read_json(folder / "study.json"))
-    study = study.model_copy(
-        update={"mlflow": study.mlflow.model_copy(update={"tracking_uri": uri})}
-    )
-    shown = [folder / "results/claims.md", folder / "results/tables/claims.csv"]
-    arguments = {"runs": table_of(folder), "records": records(folder), "files": shown} | changes
-    return track(study=study, directory=folder, **arguments)
 
 
 def client_of(folder: Path) -> MlflowClient:
@@ -232,7 +143,7 @@ def assert_whole(folder: Path) -> None:
         assert run.info.run_id in run.data.tags["mlflow.note.content"]
     for cell in cells.values():
         assert cell.info.status == "FINISHED" and artifact(folder, cell, "curves.png").exists()
-    (study,) = runs_of(folder, "study")
+    (study,) = [run for run in runs_of(folder, "study") if run.data.tags["superseded"] == "false"]
     assert study.info.status == "FINISHED" and artifact(folder, study, "claims.md").exists()
 
 
@@ -632,6 +543,8 @@ def test_another_analysis_updates_the_final_metrics_only(study):
 
 
 def test_a_new_figure_goes_to_the_same_study_run(study):
+    (study / "mlflow.db").unlink()  # a process remembers where each run has its artifacts
+    track_study(study)
     (before,) = runs_of(study, "study")
     (study / "results/claims.md").write_text("# Other claims")
     assert track_study(study)["updated"] == 1
@@ -697,3 +610,60 @@ def test_no_git_no_commit(monkeypatch):
     assert set(describe.origin()) >= {"mlflow.user", "mlflow.source.name"}
     monkeypatch.setenv("PATH", "")
     assert "mlflow.source.git.commit" not in describe.origin()
+
+
+def start(folder: Path) -> None:
+    """As if Snakemake had started this study, and nothing were trained yet."""
+    study = Study(**read_json(folder / "study.json"))
+    blocks = [[arm, WIDTH, first, count] for arm in ARMS for first, count in ((0, 1), (1000, 2))]
+    plan = {"started": 0, "study": study.model_dump(mode="json"), "blocks": blocks}
+    write_json(folder / "logs/plan.json", plan)
+
+
+def test_runs_appear_while_the_study_trains(study):
+    (study / "mlflow.db").unlink()
+    start(study)
+    blocks = {arm: study / f"results/training/{arm}/width_4/seeds_1000" for arm in ARMS}
+    for arm, block in blocks.items():
+        block.rename(study / arm)  # not trained yet
+    shutil.rmtree(study / "results/training/none")
+    log = study / "logs/train/batch/width_4/seeds_1000.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("epoch 30 of 60, 0.1 ms a model-epoch, 3 s left")
+    watcher = Watcher(study)
+    assert not watcher.over()
+    assert "1 of 6 runs" in watcher.look()
+    assert watcher.look() is None
+    (run,), (cell,) = runs_of(study), runs_of(study, "cell")
+    assert (run.info.status, cell.info.status) == ("FINISHED", "RUNNING")
+    assert cell.data.metrics["progress"] == 0.75  # one block done, half of the other
+    watcher.leave()
+    assert runs_of(study, "cell")[0].info.status == "KILLED"
+    (study / "batch").rename(blocks["batch"])
+    assert "3 of 6 runs" in watcher.look()
+    (cell,) = runs_of(study, "cell")
+    assert (cell.info.status, cell.data.metrics["progress"]) == ("FINISHED", 1.0)
+
+
+def test_what_a_watcher_left_is_completed(study):
+    """It is killed, the rest is trained, and the next `track` makes everything whole."""
+    (study / "mlflow.db").unlink()
+    start(study)
+    hidden = study / "results/training/batch/width_4/seeds_1000"
+    hidden.rename(study / "hidden")
+    Watcher(study).look()
+    assert {run.info.status for run in runs_of(study, "cell")} == {"RUNNING", "FINISHED"}
+    (study / "hidden").rename(hidden)
+    track_study(study)
+    assert_whole(study)
+
+
+def test_a_watcher_leaves_whole_parents_alone_while_their_blocks_are_trained_anew(study):
+    before = {run.info.run_id: run.data for run in runs_of(study, "cell")}
+    start(study)
+    shutil.rmtree(study / "results/training/batch/width_4/seeds_1000")
+    Watcher(study).look()
+    after = {run.info.run_id: run.data for run in runs_of(study, "cell")}
+    assert {key: data.metrics for key, data in after.items()} == {
+        key: data.metrics for key, data in before.items()
+    }

@@ -1,55 +1,19 @@
 """The real `snakemake` command on a tiny study: end to end, and only what changed is redone."""
 
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
-PARTS = ["Snakefile", "config.yaml", "environment.yml", "workflow", "src", "paper", "profiles"]
+from tests.clone import Clone
+
 FIGURES = ["loss_curves", "final_loss_ratio", "epochs_ratio", "survival", "profiles", "arms",
            "gradient_depth", "features", "digits", "final_window"]  # fmt: skip
+SHOWING_FIGURES = {"paper", "claims_page", "track"}  # they have figures in them
 BLOCKS = 3 * 2 * 2 + 2  # widths 5 and 8, the ablation at 8: two arms, two blocks; the original
-
-
-class Clone:
-    """A copy of the workflow, in which settings and code may be edited, and its tiny study."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        for part in PARTS:
-            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
-            copy(ROOT / part, folder / part)
-        self.settings = yaml.safe_load((ROOT / "tests" / "config.yaml").read_text())
-
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
-        (self.folder / "tiny.yaml").write_text(yaml.safe_dump(self.settings))
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml"]
-        return subprocess.run(
-            [*command, *arguments], cwd=self.folder, capture_output=True, text=True, check=False
-        )
-
-    def planned(self, *targets: str) -> dict[str, int]:
-        """Rule → number of jobs that the next run would do."""
-        result = self.snakemake("--dry-run", *targets)
-        assert result.returncode == 0, result.stderr
-        rows = re.findall(r"^(\w+) +(\d+)$", result.stdout + result.stderr, re.MULTILINE)
-        return {
-            rule: int(count) for rule, count in rows if rule not in ("total", "all", "extended")
-        }
-
-    def results(self) -> dict[str, bytes]:
-        """The bytes of tables and figures; runs.csv without the measured seconds."""
-        results = self.folder / "results"
-        made = {path.name: path.read_bytes() for part in ("tables", "figures")
-                for path in (results / part).iterdir() if path.is_file()}  # fmt: skip
-        runs = pd.read_csv(results / "tables/runs.csv").drop(columns="seconds")
-        return made | {"runs.csv": runs.to_csv().encode()}
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +62,8 @@ def test_the_study_is_whole(clone):
     assert set(pd.read_csv(results / "tables/sensitivity.csv").claim) == set(claims.claim)
     for figure in FIGURES:
         assert all((results / f"figures/{figure}.{s}").exists() for s in ("pdf", "svg", "png"))
+    assert (results / "paper.pdf").read_bytes().startswith(b"%PDF")
+    assert "data:image/svg" in (results / "claims.html").read_text()
     assert (clone.folder / "mlflow.db").exists()
 
 
@@ -106,16 +72,42 @@ def test_every_run_is_in_mlflow_once(clone):
 
     client = mlflow.MlflowClient(f"sqlite:///{clone.folder}/mlflow.db")
     experiment = client.get_experiment_by_name("tiny")
-    tracked = client.search_runs([experiment.experiment_id], max_results=1000)
+    everything = client.search_runs([experiment.experiment_id], max_results=1000)
+    assert {run.info.status for run in everything} == {"FINISHED"}
+    of_level = {level: [run for run in everything if run.data.tags["level"] == level]
+                for level in ("study", "cell", "seed")}  # fmt: skip
+    assert len(of_level["study"]) == 1 and len(of_level["cell"]) == 3 * 2
+    tracked = of_level["seed"]
     runs = pd.read_csv(clone.folder / "results/tables/runs.csv", keep_default_na=False)
     assert sorted(run.data.tags["run_key"] for run in tracked) == sorted(runs.run_key)
-    assert {run.info.status for run in tracked} == {"FINISHED"}
     by_key = runs.set_index("run_key")
     for run in tracked:
         row = by_key.loc[run.data.tags["run_key"]]
         assert run.data.metrics["final_test_loss"] == row.final_test_loss
         assert run.data.params["training.epochs"] == "30"
         assert len(client.get_metric_history(run.info.run_id, "loss/train")) > 10
+
+
+def test_without_mlflow_the_study_is_done_and_says_what_is_owed(clone, monkeypatch):
+    """A server that is not there; the next plain command tracks, and the one after does nothing."""
+    (clone.folder / "mlflow.db").unlink()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    result = clone.snakemake("track", "--forcerun", "track_runs")
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "is not (wholly) in MLflow" in result.stderr and "`make track`" in result.stderr
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert clone.planned() == {"track_runs": 1, "track": 1}
+    result = clone.snakemake()
+    assert result.returncode == 0 and "not (wholly)" not in result.stderr
+    assert (clone.folder / "mlflow.db").exists() and clone.planned() == {}
+
+
+def test_mlflow_can_be_left_out(clone, edit):
+    clone.settings["mlflow"] = {"experiment": "tiny", "enabled": False}
+    clone.settings["analysis"]["alpha"] = 0.02
+    assert not {"track", "track_runs"} & clone.planned().keys()
+    assert "track_runs" in clone.planned("track")
 
 
 def test_a_second_run_does_nothing(clone):
@@ -149,12 +141,19 @@ def test_editing_the_training_code_retrains_all(clone, edit):
 
 def test_editing_a_figure_redraws_it_alone(clone, edit):
     edit("src/bnstudy/figures/epochs_ratio.py")
-    assert clone.planned() == {"figure": 1}
+    planned = clone.planned()
+    assert planned["figure"] == 1 and set(planned) <= {"figure", *SHOWING_FIGURES}
 
 
 def test_editing_the_style_redraws_the_figures_alone(clone, edit):
     edit("src/bnstudy/figures/bnstudy.mplstyle")
-    assert clone.planned() == {"figure": len(FIGURES)}
+    planned = clone.planned()
+    assert planned["figure"] == len(FIGURES) and set(planned) <= {"figure", *SHOWING_FIGURES}
+
+
+def test_editing_the_paper_sets_it_alone(clone, edit):
+    edit("paper/discussion.typ", "\n// edited\n")
+    assert set(clone.planned()) <= {"paper", "track"}
 
 
 def test_changing_the_analysis_trains_nothing(clone, edit):

@@ -3,15 +3,9 @@
 import json
 import math
 import os
-import sys
 import time
-from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
-
-ROOT = Path(workflow.basedir)
-sys.path.insert(0, str(ROOT / "src"))
 
 from bnstudy.figures.captions import TABLES, captions
 from bnstudy.study import Block, ConfigError, FigureSettings, Study, retyped

@@ -30,7 +30,7 @@ SHOWN = [
     *rules.claims.output,
     *rules.paper.output,
 ]
-RECEIPTS = ["results/tracking/runs.json", "results/tracking/study.json"]
+RECEIPTS = [f"results/tracking/{name}.json" for name in ("runs", "study", "extended")]
 
 
 def owed(receipt):
@@ -45,7 +45,7 @@ def say_what_is_not_tracked():
         logger.warning(
             "mlflow.enabled is false: nothing was tracked. `make track` does it whenever you like."
         )
-    elif missing := owed(RECEIPTS[1]) or owed(RECEIPTS[0]):
+    elif missing := next(filter(None, map(owed, RECEIPTS)), None):
         logger.warning(
             f"The study is not (wholly) in MLflow, all else is done. {missing}\n"
             "To make up for it: `make track`, or the same snakemake command again."
@@ -111,6 +111,36 @@ rule track:
         "logs/track.log",
     benchmark:
         "results/benchmarks/track.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        study=STUDY.model_dump(),
+    script:
+        "../scripts/track.py"
+
+
+rule track_extended:
+    """Log the runs of the extended study."""
+    input:
+        code=modules(*TRACKING_CODE),
+        runs="results/tables/extended/runs.csv",
+        data=expand(
+            "results/datasets/seeds_{start}.npz",
+            start=sorted({block.start for block in EXTENDED_BLOCKS}),
+        ),
+        curves=extended_block_files("curves.parquet"),
+        weights=extended_block_files("checkpoint.safetensors"),
+        records=extended_block_files("record.json"),
+    output:
+        receipt=RECEIPTS[2],
+    log:
+        "logs/track_extended.log",
+    benchmark:
+        "results/benchmarks/track_extended.tsv"
     conda:
         "../../environment.yml"
     threads: 1

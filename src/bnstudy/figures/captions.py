@@ -93,9 +93,9 @@ CAPTIONS = {
     ),
     "settings_ratio": Caption(
         "BN's effect under other settings",
-        "Ratio with BN over without when one setting is changed, of the final test loss and of the epochs to the primary threshold: geometric "
-        "mean and {level} interval over {extended_seeds}. On top, for comparison, the default "
-        "settings on the same seeds.",
+        "Ratio with BN over without when one setting is changed, of the final test loss and of the "
+        "epochs to the primary threshold: geometric mean and {level} interval over "
+        "{extended_seeds}. On top, for comparison, the default settings on the same seeds.",
     ),
 }
 

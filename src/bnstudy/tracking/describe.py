@@ -30,7 +30,7 @@ from bnstudy.figures import cell_curves, style
 from bnstudy.files import digest_files, read_csv, read_json, write_json
 from bnstudy.measures import log_ratio, log_spaced_epochs
 from bnstudy.study import Study
-from bnstudy.tracking import notes
+from bnstudy.tracking import notes, views
 from bnstudy.tracking.artifacts import dataset_input, save_model, save_weights
 
 Files = Iterable[tuple[Path, str | None]]  # a file or folder, and the artifact folder it goes to
@@ -236,8 +236,8 @@ def _cell(
             **({"not_finite": not_finite} if not_finite else {}),
         },
         note=lambda ids, experiment: notes.cell_note(
-            grid, summary, study.analysis.primary.threshold, ids[key],
-            None if typical.empty else (int(typical.seed.iloc[0]), page(
+            grid, summary, study.analysis.primary.threshold,
+            None if typical.empty else (int(typical.seed.iloc[0]), views.page(
                 experiment, ids[typical.run_key.iloc[0]])),
         ),
         content=members,
@@ -247,11 +247,6 @@ def _cell(
         files=lambda folder: _cell_figure(histories.of_all(grid, blocks), arm, width, folder),
         progress=share,
     )  # fmt: skip
-
-
-def page(experiment: str, run_id: str) -> str:
-    """The address of a run's page in MLflow's UI, from any of its pages."""
-    return f"#/experiments/{experiment}/runs/{run_id}"
 
 
 def _summary(grid: pd.DataFrame, peers: pd.DataFrame, arm: str, width: int) -> dict[str, float]:

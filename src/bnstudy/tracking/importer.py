@@ -96,6 +96,18 @@ def track(
     }
 
 
+def give_up(uri: str, experiment: str, directory: Path) -> None:
+    """Set what is RUNNING in the experiment to KILLED, where it is this importer's.
+
+    For who stops importing before the study is done; `track` takes up such a run again.
+    """
+    with server.writing(uri, directory) as client:
+        found = client.get_experiment_by_name(experiment)
+        ours = "tags.run_key LIKE '%' and attributes.status = 'RUNNING'"
+        for run in client.search_runs([found.experiment_id], ours) if found else []:
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
 class Importer:
     """One writer's view of an experiment: what is there, and what it did."""
 
@@ -138,11 +150,11 @@ class Importer:
     def describe_experiment(self, study: Study, files: Sequence[str | Path]) -> None:
         """Write the experiment's description, unless a person wrote another one, and its views."""
         experiment = self.client.get_experiment(self.experiment_id)
-        width = study.analysis.primary.width
-        tags = views.shared(width)
-        links = views.links(self.experiment_id, width)
+        tags = views.shared(study.analysis)
+        links = views.links(self.experiment_id)
         claims = [read_csv(path) for path in files if Path(path).name == "claims.csv"]
         if claims or "mlflow.note.content" not in experiment.tags:
+            width = study.analysis.primary.width
             note = notes.experiment_note(claims[0] if claims else None, width, links)
             tags |= _note_tags(note, experiment.tags)
         for name, value in tags.items():
@@ -154,7 +166,8 @@ class Importer:
     def _bring_up_to_date(self, run: TrackedRun) -> None:
         stored = self.present.get(run.key)
         if stored is not None and stored.info.status in COMPLETE:
-            updated = self._update(run, stored)
+            # While it trains anew or on, what was whole before stays as it was.
+            updated = run.status != "RUNNING" and self._update(run, stored)
             self.counts["updated" if updated else "already_there"] += 1
             return
         self._ensure(run)
@@ -178,7 +191,7 @@ class Importer:
         metrics = [Metric(name, value, run.end, 0) for name, value in run.metrics.items()]
         metrics += _curve_metrics(run)
         if stored is not None and "progress" in stored.data.metrics:
-            metrics.append(Metric("progress", 1.0, run.end, 0))
+            metrics.append(Metric("progress", 1.0, time.time_ns() // 1_000_000, 0))
         params = [Param(name, value) for name, value in run.params.items()]
         tags = self._tags(run) | _note_tags(run.note(self.ids, self.experiment_id), {})
         head = (params, [RunTag(name, value) for name, value in tags.items()])

@@ -23,22 +23,18 @@ model(torch.tensor([[0.1, -0.2, 0.3]], dtype=torch.float64))
 ```"""
 
 _EXPERIMENT = """\
-# What does batch normalisation do to a small neural network?
+**What does batch normalisation do to a small neural network?**
+An [article]({article}) answers with one run and one picture. Here it is a study: an *arm* (`none`:
+without BN; `batch`: with it; two more split BN's effect) × a *width* (hidden units) × a *seed*,
+which draws both the data set and the initial weights. Runs of one seed and width are pairs.
 
-An [article]({article}) answers with one run of one program and one picture. Here it is a study: an
-*arm* (`none`: without BN; `batch`: with it; two more split BN's effect) × a *width* (hidden units)
-× a *seed*, which draws both the data set and the initial weights. Runs of one seed and width are
-pairs: same data, same weights.
+Look at: [which arm wins at which width]({table}) · [curves at width {width}]({chart}) ·
+[single runs at width {width}]({seeds}) · [all, seeds below their arm and width]({start})
 
-{verdicts}## Where to look
+{verdicts}How to read it:
 
-- [Table]({table}): a row an arm and width, the median over its seeds; the + in front of a row opens
-  its seeds.
-- [Charts]({chart}): the median curves of the arms at width {width}.
-- The run `study`: figures, tables and the verdicts with their evidence.
-
-## How to read it
-
+- A run *arm w width* is the median over its seeds, which are its children (the + in front of it);
+  the run *study* has figures, tables and the verdicts with their evidence.
 - `final_train_loss`, `final_test_loss`: median over the last epochs; `last_…`: the very last epoch.
 - `test_loss_over_none`: final test loss over that of `none` with the same seed, geometric mean of
   the pairs; below 1 the arm is better than no BN.
@@ -56,8 +52,8 @@ Filters: `tags.level = "cell"` (arms and widths), `tags.level = "seed"` (single 
 
 
 def experiment_note(claims: pd.DataFrame | None, width: int, links: Mapping[str, str]) -> str:
-    """The experiment's page. `claims`: claims.csv, once it is there; `links`: table and chart."""
-    verdicts = "" if claims is None else f"## What came out\n\n{_verdicts(claims)}\n\n"
+    """The experiment's page. `claims`: claims.csv, once it is there; `links`: those of `views`."""
+    verdicts = "" if claims is None else f"{_verdicts(claims)}\n\n"
     return _EXPERIMENT.format(article=ARTICLE, verdicts=verdicts, width=width, **links)
 
 
@@ -70,7 +66,7 @@ def study_note(claims: pd.DataFrame, runs: int) -> str:
 
 
 def cell_note(
-    runs: pd.DataFrame, summary: Mapping[str, float], threshold: float, run_id: str,
+    runs: pd.DataFrame, summary: Mapping[str, float], threshold: float,
     typical: tuple[int, str] | None,
 ) -> str:  # fmt: skip
     """The page of an arm and width. `runs`: its rows of runs.csv; `typical`: a seed, its page."""
@@ -86,7 +82,6 @@ def cell_note(
     lines = [
         f"**{_arm(arm)}, width {width}: {len(runs)} runs**, seeds {runs.seed.min()} to "
         f"{runs.seed.max()}; {int((runs.status != 'finished').sum())} diverged.", "",
-        "| over the seeds | median | quartiles |", "|---|---|---|", *rows, "",
     ]  # fmt: skip
     if arm != "none" and "test_loss_over_none" in summary:
         lines += [
@@ -94,11 +89,12 @@ def cell_note(
             f"**{summary['test_loss_over_none']:.3g}** (geometric mean). Intervals and tests: the "
             "run `study`.", "",
         ]  # fmt: skip
+    lines += ["| over the seeds | median | quartiles |", "|---|---|---|", *rows, ""]
     if typical is not None:
         seed, page = typical
         lines += [f"A typical run, the one with the median final test loss: [seed {seed}]({page}). "
                   "It has a model to load.", ""]  # fmt: skip
-    lines += [f"![curves](get-artifact?path=curves.png&run_uuid={run_id})"]
+    lines += ["Every seed's curve, with median and quartiles: `curves.png` under *Artifacts*."]
     return "\n".join(lines)
 
 

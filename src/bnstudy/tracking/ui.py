@@ -26,7 +26,7 @@ PATIENCE = 120  # seconds to wait for the server
 
 
 def main(directory: Path, port: int) -> None:
-    """Serve the study in `directory` until interrupted. SystemExit with a remedy where it cannot."""
+    """Serve the study in `directory` until interrupted; SystemExit, with a remedy, if it cannot."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that the server is stopped as well
     study = planned_study(directory)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or study.mlflow.tracking_uri
@@ -78,24 +78,23 @@ def pages(address: str, study: Study) -> str:
     from bnstudy.tracking.importer import MlflowClient
 
     client = MlflowClient(address)
-    experiment = client.get_experiment_by_name(study.mlflow.experiment)
+    name, width = study.mlflow.experiment, study.analysis.primary.width
+    experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        return f"{address}\nThe experiment {study.mlflow.experiment} is not there yet: `make track`"
-    found = client.search_runs(
-        [experiment.experiment_id], "tags.typical LIKE 'median%' and tags.superseded = 'false'",
-        order_by=["tags.arm", "tags.width DESC"], max_results=1,
-    )  # fmt: skip
-    width = study.analysis.primary.width
-    links = views.links(experiment.experiment_id, width)
-    rows = {"what it is about, and how to read it": f"#/experiments/{experiment.experiment_id}/runs",
-            "table, a row an arm and width": links["table"],
-            f"curves of the arms at width {width}": links["chart"]}  # fmt: skip
-    if found:
-        run = found[0].info
-        rows[f"one run, {run.run_name}"] = (
-            f"#/experiments/{experiment.experiment_id}/runs/{run.run_id}"
-        )
-    return "\n".join(f"{label}:\n  {address}/{link}" for label, link in rows.items())
+        return f"{address}\nThe experiment {name} is not there yet: `make track` makes it."
+    links = views.links(experiment.experiment_id)
+    rows = {
+        "what it is about, and all runs": links["start"],
+        "table: which arm wins at which width": links["table"],
+        f"curves: the arms at width {width}": links["chart"],
+        f"single runs at width {width}": links["seeds"],
+    }
+    cell = f"tags.arm = 'batch' and tags.width = '{width}'"
+    where = f"{views.SHOWN} and tags.typical LIKE 'median%' and {cell}"
+    for run in client.search_runs([experiment.experiment_id], where, max_results=1):
+        link = views.page(experiment.experiment_id, run.info.run_id)
+        rows[f"one run, {run.info.run_name}"] = link
+    return "\n".join(f"{label}\n  {address}/{link}" for label, link in rows.items())
 
 
 def _taken(port: int) -> bool:
