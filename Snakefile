@@ -39,6 +39,7 @@ localrules:
     paper_extended,
     track_runs,
     track,
+    track_extended,
 
 
 rule all:
