@@ -58,8 +58,10 @@ VALUES = st.recursive(
 @st.composite
 def near_values(draw, value):
     """A value of the right type as often as not, so that ranges and combinations are tried too."""
-    if isinstance(value, bool | dict):
-        return draw(VALUES)
+    if isinstance(value, bool):
+        return draw(st.booleans() | VALUES)
+    if isinstance(value, dict):  # a whole section, as it is or otherwise
+        return draw(st.builds(copy.deepcopy, st.just(value)) | VALUES)
     if isinstance(value, int):
         return draw(st.integers(-2, 10 * value + 2) | NUMBERS)
     if isinstance(value, float):
@@ -185,7 +187,8 @@ def dry_run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run", "--quiet"]
     return subprocess.run(
         [*command, "--snakefile", str(ROOT / "Snakefile"), *arguments],
-        cwd=folder, capture_output=True, text=True, check=False, timeout=300,
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        timeout=300,
     )  # fmt: skip
 
 
@@ -208,13 +211,11 @@ def check_dry_runs(folder: Path, record_property, count: int) -> None:
         except (ConfigError, WorkflowError) as error:
             refused += 1
             assert result.returncode != 0
-            assert (
-                str(error).splitlines()[0][:60] in result.stderr or "Config file" in result.stderr
-            )
+            assert str(error).splitlines()[0][:60] in result.stdout, text
         else:
-            assert result.returncode == 0, (text, result.stderr[-2000:])
+            assert result.returncode == 0, (text, result.stdout[-2000:])
             assert study.blocks()
-        assert "Traceback" not in result.stderr, text
+        assert "Traceback" not in result.stdout, text
         assert not (folder / "results").exists()
     record_property("inputs tried", count)
     record_property("refused", refused)

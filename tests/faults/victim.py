@@ -15,7 +15,7 @@ from tests.clone import Clone
 
 HERE = Path(__file__).parent
 SMALL = HERE / "small.yaml"
-TARGETS = ["results/claims.md", "results/tables/curves.parquet", "results/tracking.json",
+TARGETS = ["results/claims.md", "results/tables/curves.parquet", "results/tracking/runs.json",
            "results/figures/survival.pdf"]  # fmt: skip
 
 
