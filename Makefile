@@ -6,16 +6,21 @@ CORES ?= $(shell nproc 2>/dev/null || echo 4)
 PORT ?= 5000
 BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+# what the rules mark for it, on one page; of a finished study only
+REPORT := --report results/report.html --quiet
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: study extended environment test test-slow test-ui lint format quick figures verify publish readme \
-  progress track watch bench ui lock schema clean help
+.PHONY: study extended environment test test-slow test-extended test-ui test-server test-slurm lint \
+  format quick figures paper report verify publish readme progress track watch bench bench-scale ui \
+  audit lock schema clean help
 
-study: environment  ## environment, then the whole study (the default)
+study: environment  ## environment, then the whole study and its report (the default)
 	$(SNAKEMAKE)
+	$(SNAKEMAKE) $(REPORT)
 
 extended: environment  ## the default study, and what it leaves out: wider, longer, other settings
 	$(SNAKEMAKE) all extended
+	$(SNAKEMAKE) all extended $(REPORT)
 
 environment: .venv/.complete  ## create .venv from the exact pins
 
@@ -27,14 +32,29 @@ environment: .venv/.complete  ## create .venv from the exact pins
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-test: environment  ## environment, then all tests but the slow ones and those in a browser
-	$(BIN)/python -m pytest -m "not slow and not ui" -n $(CORES) --dist loadfile
+test: environment  ## environment, then all tests but the slow ones
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile \
+	  -m "not slow and not extended and not ui and not services"
 
 test-slow: environment  ## the simulations of the statistics as well (a minute)
 	$(BIN)/python -m pytest -m slow
 
-test-ui: environment  ## what a person sees in MLflow, in a real browser (needs chromium)
-	$(BIN)/python -m pytest -m ui tests/ui
+test-ui: environment  ## what a browser shows (needs chromium; minutes)
+	$(BIN)/python -m pytest -m ui
+
+test-server: environment  ## tracking to a real MLflow server on PostgreSQL that goes away
+	$(BIN)/python -m pytest tests/server
+
+test-slurm: environment  ## the study on a real Slurm of two nodes (as root: a container, say)
+	$(BIN)/python -m pytest tests/slurm
+
+test-extended: environment  ## crashes, bad disks, bad input in the long form (an hour)
+	$(BIN)/python -m pytest -m extended -n $(CORES) --dist worksteal
+
+audit:  ## known vulnerabilities in the pinned packages (asks a public service)
+	$(PYTHON) -m venv .audit
+	.audit/bin/pip install --quiet pip-audit
+	.audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
 
 lint: environment  ## style and workflow checks
 	$(BIN)/ruff check .
@@ -49,9 +69,16 @@ format: environment  ## bring the code into style
 
 quick: environment  ## a preview in about a minute, in quick/ (fewer widths, seeds, epochs)
 	$(SNAKEMAKE) --configfile workflow/quick.yaml --directory quick
+	$(SNAKEMAKE) --configfile workflow/quick.yaml --directory quick $(REPORT)
 
 figures: environment  ## redraw the figures from the tables
 	$(SNAKEMAKE) --forcerun figure --until figure
+
+paper: environment  ## set the paper from the tables and figures: results/paper.pdf
+	$(SNAKEMAKE) paper
+
+report: environment  ## put figures, tables, paper and run times on one page: results/report.html
+	$(SNAKEMAKE) $(REPORT)
 
 verify:  ## compare results/ with the published tables, number by number
 	@$(BIN)/python -m bnstudy.verify
@@ -60,8 +87,9 @@ publish:  ## make published/ from results/, and the README's findings from that
 	$(BIN)/python -m bnstudy.verify --publish
 	$(BIN)/python -m bnstudy.readme
 
-readme:  ## write the README's findings and speed table from the committed tables
+readme:  ## write the generated parts of README and docs from the committed tables
 	$(BIN)/python -m bnstudy.readme
+	$(BIN)/python -m benchmarks.million
 
 progress:  ## how much of the training is done, and how long it still takes
 	@$(BIN)/python -m bnstudy.progress
@@ -76,6 +104,9 @@ bench: environment  ## speed against the alternatives (about 10 minutes)
 	$(BIN)/python -m pip install --quiet -c requirements.lock --no-build-isolation -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
+bench-scale: environment  ## planning of 200,000 runs, tracking of 10,000 (half an hour)
+	$(BIN)/python -m benchmarks.scale
+
 ui: environment  ## browse the runs: starts MLflow on loopback and prints what to open
 	@$(BIN)/python -m bnstudy.tracking.ui --port $(PORT)
 
@@ -87,7 +118,8 @@ schema: environment  ## write the JSON schema of config.yaml
 	$(BIN)/python -m bnstudy.study > workflow/schemas/config.schema.yaml
 
 clean:  ## delete results, logs and the MLflow database (asks Snakemake for nothing)
-	rm -rf results/*/ results/*.json logs mlflow.db* mlruns quick .snakemake
+	find results -mindepth 1 ! -name README.md -delete
+	rm -rf logs mlflow.db* mlruns quick .snakemake
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14

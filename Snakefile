@@ -5,6 +5,12 @@ from snakemake.utils import min_version
 min_version("9.10")
 
 
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/settings.smk"
+
+
 configfile: workflow.source_path("config.yaml")
 
 
@@ -15,11 +21,29 @@ include: "workflow/rules/tables.smk"
 include: "workflow/rules/probes.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/extended.smk"
+include: "workflow/rules/paper.smk"
+include: "workflow/rules/pages.smk"
 include: "workflow/rules/tracking.smk"
 
 
+# On a cluster these run where Snakemake runs: they take seconds, and MLflow has one writer, there
+# where its database or the way to its server is.
+localrules:
+    all,
+    extended,
+    figure,
+    claims,
+    claims_page,
+    table_page,
+    paper,
+    paper_extended,
+    track_runs,
+    track,
+    track_extended,
+
+
 rule all:
-    """The whole study: tables, figures, and every run in MLflow."""
+    """The whole study: tables, figures, the paper, and every run in MLflow."""
     default_target: True
     input:
         rules.curves.output,
@@ -30,6 +54,9 @@ rule all:
         rules.significance.output,
         rules.claims.output,
         expand("results/figures/{figure}.{format}", figure=FIGURES, format=FORMATS),
+        rules.paper.output,
+        rules.claims_page.output,
+        expand("results/pages/{table}.html", table=TABLE_PAGES),
         rules.track.output if STUDY.mlflow.enabled else [],
 
 
@@ -45,4 +72,6 @@ rule extended:
             figure=EXTENDED_FIGURES,
             format=FORMATS,
         ),
+        rules.paper_extended.output,
+        expand("results/pages/{table}.html", table=EXTENDED_TABLE_PAGES),
         rules.track_extended.output if STUDY.mlflow.enabled else [],

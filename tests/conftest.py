@@ -1,6 +1,7 @@
 """What the tests share."""
 
 import copy
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,23 @@ def default_config(_config):
 def config(_config):
     """A copy of config.yaml to change."""
     return copy.deepcopy(_config)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What the fault injection and the fuzzing did: totals of what their tests have recorded."""
+    injected = lost = 0
+    counts = Counter()
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            for name, value in report.user_properties:
+                if name == "faults injected":
+                    injected += len(value)
+                    lost += len(value) * (outcome == "failed")
+                elif name in ("inputs tried", "refused", "accepted", "tracebacks"):
+                    counts[name] += value
+    if injected or counts:
+        terminalreporter.section("what was tried")
+        terminalreporter.line(
+            f"faults: {injected} injected, {injected - lost} recovered, {lost} lost"
+        )
+        terminalreporter.line(", ".join(f"{name}: {count}" for name, count in counts.items()))

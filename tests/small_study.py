@@ -10,7 +10,15 @@ import yaml
 from bnstudy.blocks import BlockFiles, train_block
 from bnstudy.collect import collect_runs, read_block
 from bnstudy.data import make_data
-from bnstudy.files import read_csv, read_json, write_csv, write_data, write_json, write_parquet
+from bnstudy.files import (
+    digests,
+    read_csv,
+    read_json,
+    write_csv,
+    write_data,
+    write_json,
+    write_parquet,
+)
 from bnstudy.study import Study
 from bnstudy.tracking.importer import track
 
@@ -33,6 +41,7 @@ def make_settings(rate: float = RATE, **mlflow_settings) -> Study:
     config["analysis"]["primary"]["width"] = WIDTH
     config["analysis"]["final_window"] = 10
     config["dataset"] |= {"train_size": 30, "test_size": 20}
+    config["extended"]["minibatches"]["sizes"] = [10]
     config["training"] |= {"epochs": EPOCHS, "learning_rate": rate}
     config["mlflow"] |= {"experiment": "study", "curve_points": POINTS} | mlflow_settings
     return Study.from_config(config)
@@ -47,28 +56,14 @@ def make_study(folder: Path, rate: float = RATE, seeds=SEEDS) -> Path:
         write_data(data, make_data(block, **study.dataset.model_dump()))
         for arm in ARMS:
             place = folder / f"results/training/{arm}/width_{WIDTH}/seeds_{block[0]}"
-            files = BlockFiles(
-                *(
-                    place / name
-                    for name in (
-                        "curves.parquet",
-                        "measures.parquet",
-                        "checkpoint.safetensors",
-                        "record.json",
-                    )
-                )
-            )
+            names = "curves.parquet", "measures.parquet", "checkpoint.safetensors", "record.json"
+            files = BlockFiles(*(place / name for name in names))
             train_block(
-                data,
-                files,
-                arm=arm,
-                width=WIDTH,
-                seeds=block,
-                settings=study.run_settings(arm),
+                data, files, arm=arm, width=WIDTH, seeds=block, settings=study.run_settings(arm),
                 measured=study.measures.model_dump(),
-            )
+            )  # fmt: skip
             if arm == DIVERGED[0] and DIVERGED[1] in block:
-                diverge(files.curves)
+                diverge(files)
     collect(folder, study)
     claims = {"claim": ["C1"], "verdict": ["inconclusive"], "sentence": ["Left open."]}
     write_csv(folder / "results/tables/claims.csv", pd.DataFrame(claims))
@@ -76,13 +71,14 @@ def make_study(folder: Path, rate: float = RATE, seeds=SEEDS) -> Path:
     return folder
 
 
-def diverge(curves: Path) -> None:
+def diverge(files: BlockFiles) -> None:
     """Make the losses of the diverged run infinite, then NaN."""
-    table = read_block(curves).to_pandas()
+    table = read_block(files.curves).to_pandas()
     for column in ("train_loss", "test_loss"):
         table.loc[(table.seed == DIVERGED[1]) & (table.epoch >= 30), column] = np.inf
         table.loc[(table.seed == DIVERGED[1]) & (table.epoch >= 40), column] = np.nan
-    write_parquet(curves, [pa.Table.from_pandas(table, preserve_index=False)])
+    write_parquet(files.curves, [pa.Table.from_pandas(table, preserve_index=False)])
+    write_json(files.record, read_json(files.record) | {"files": digests(files[:-1])})
 
 
 def collect(folder: Path, study: Study) -> None:

@@ -11,7 +11,7 @@ from benchmarks.problem import (
     per_sample,
     tensors_of,
 )
-from bnstudy.fused import Batch
+from bnstudy.fused import Batch, FastNetwork
 from bnstudy.training import Training
 
 
@@ -37,15 +37,14 @@ def prepare_limit(arm: str, width: int, replicates: int) -> Run:
     x, t, test_x, test_t = tensors_of(replicates)
     train_batch, test_batch = Batch(x, t, width), Batch(test_x, test_t, width)
     network = network_of(arm, width, replicates)
-    folded = [*network.fold(network.moments(x)), network.output.weight, network.output.bias]
-    parameters = [tensor.detach() for tensor in folded]
-    gradients = [torch.zeros_like(parameter) for parameter in parameters]
+    fast = FastNetwork(network)
+    fast.train(train_batch, network.moments(x))  # folds once
 
     def run(epochs: int) -> np.ndarray:
         losses = torch.empty((2, epochs, replicates), dtype=torch.float64)
         for epoch in range(epochs):
-            losses[0, epoch] = train_batch.losses_of(parameters, gradients)
-            losses[1, epoch] = test_batch.losses_of(parameters)
+            losses[0, epoch] = train_batch.losses(fast.parameters, fast.gradients)
+            losses[1, epoch] = test_batch.losses(fast.parameters)
         return per_sample(losses[0].T, losses[1].T)
 
     return run

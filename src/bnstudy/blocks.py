@@ -13,15 +13,17 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 
 from bnstudy.data import Data
 from bnstudy.features import MEASURES, measure
 from bnstudy.files import (
+    check_digests,
     digest_files,
+    digests,
     read_data,
     read_json,
+    read_parquet,
     read_tensors,
     write_json,
     write_parquet,
@@ -67,7 +69,7 @@ def train_block(
     write_parquet(files.curves, job.curves())
     write_parquet(files.measures, [job.measures()])
     write_tensors(files.weights, {n: t.numpy() for n, t in job.training.state().items()})
-    write_json(files.record, job.record())
+    write_json(files.record, job.record() | {"files": digests(files[:-1])})
 
 
 class BlockTraining:
@@ -93,6 +95,7 @@ class BlockTraining:
     def go_on_from(self, start: BlockFiles) -> None:
         """Continue where another block with the same runs and fewer epochs ended."""
         record = read_json(start.record)
+        check_digests(start[:-1], record["files"])
         which = [record["seeds"].index(seed) for seed in self.seeds]
         state = read_tensors(start.weights)
         self.training.load({
@@ -181,7 +184,7 @@ def run_key(arm: str, width: int, seed: int, settings: dict, code: str) -> str:
 
 def _rows_of(path: Path, seeds: Sequence[int]) -> pa.Table:
     """The rows of these seeds in a block's parquet file."""
-    table = pq.read_table(path, partitioning=None)
+    table = read_parquet(path)
     return table.filter(pc.is_in(table["seed"], pa.array(seeds)))
 
 

@@ -1,9 +1,10 @@
 """The article's five claims and what became of them: a table and a page, generated."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from bnstudy.figures.captions import Caption
 from bnstudy.hypotheses import claims
 from bnstudy.study import Analysis
 
@@ -48,11 +49,10 @@ def _sentence(claim, alpha: float) -> str:
     )
 
 
-def claims_page(table: pd.DataFrame, sensitivity: pd.DataFrame, captions: dict[str, str]) -> str:
-    """claims.md: the verdicts, their evidence, and where another analysis changes them.
-
-    `captions`: a short title a figure.
-    """
+def claims_page(
+    table: pd.DataFrame, sensitivity: pd.DataFrame, captions: Mapping[str, Caption]
+) -> str:
+    """claims.md: the verdicts, their evidence, and where another analysis changes them."""
     lines = [
         "# The article's five claims", "",
         "Generated from `tables/claims.csv` and `tables/sensitivity.csv`; every number is this "
@@ -62,22 +62,24 @@ def claims_page(table: pd.DataFrame, sensitivity: pd.DataFrame, captions: dict[s
     ]  # fmt: skip
     for claim in table.itertuples():
         lines.append(
-            f"| {claim.claim} | {claim.words} | **{claim.verdict}** | {_interval(claim)} | "
-            f"{claim.n_pairs} | {_p(claim.p)} | {_p(claim.p_holm)} |"
+            f"| {claim.claim} | {claim.words} | **{claim.verdict}** | {interval(claim)} | "
+            f"{claim.n_pairs} | {p_text(claim.p)} | {p_text(claim.p_holm)} |"
         )
     for claim in table.itertuples():
+        title, text = captions[claim.figure]
         lines += [
             "", f"## {claim.claim}: {claim.verdict}", "", f"> {claim.words}", "",
             f"{claim.sentence}", "", f"Evidence ({claim.hypothesis}): {claim.evidence}", "",
-            _changes(sensitivity[sensitivity.claim == claim.claim]), "",
-            f"![{captions[claim.figure]}](figures/{claim.figure}.svg)",
+            changes(sensitivity[sensitivity.claim == claim.claim]), "",
+            f"![{title}](figures/{claim.figure}.svg)", "", f"*{title}.* {text}",
         ]  # fmt: skip
     lines += ["", "## Sensitivity", "",
               "What the verdicts would be had the analysis been chosen otherwise.", ""]  # fmt: skip
     return "\n".join([*lines, *_sensitivity_table(sensitivity), ""])
 
 
-def _changes(rows: pd.DataFrame) -> str:
+def changes(rows: pd.DataFrame) -> str:
+    """Which of a claim's `rows` of the sensitivity table have another verdict."""
     changed = rows[rows.changed]
     if changed.empty:
         return "None of the alternative analyses below changes this verdict."
@@ -97,11 +99,12 @@ def _sensitivity_table(rows: pd.DataFrame) -> Sequence[str]:
     return lines
 
 
-def _interval(claim) -> str:
-    if pd.isna(claim.ratio):
-        return "–"
-    return f"{claim.ratio:.2f} ({claim.ratio_low:.2f} to {claim.ratio_high:.2f})"
+def interval(row, ratio: str = "ratio") -> str:
+    """A ratio and its interval: the columns `ratio`, `ratio`_low and `ratio`_high of a row."""
+    estimate, low, high = (getattr(row, ratio + end) for end in ("", "_low", "_high"))
+    return "–" if pd.isna(estimate) else f"{estimate:.2f} ({low:.2f} to {high:.2f})"
 
 
-def _p(value: float) -> str:
+def p_text(value: float) -> str:
+    """A p-value to two digits."""
     return "–" if pd.isna(value) else f"{value:.2g}"

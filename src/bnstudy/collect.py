@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bnstudy.files import read_json
+from bnstudy.files import check_digests, read_json, read_parquet
 from bnstudy.measures import epochs_to, final_loss, threshold_columns
 
 RUN_EPOCH = ("arm", "width", "seed", "epoch")  # what a row of a block's tables is about
@@ -29,7 +29,7 @@ def collect_rows(blocks: Sequence[Path], **columns: Sequence) -> Iterator[pa.Tab
 
 def read_block(path: Path) -> pa.Table:
     """A block's table, sorted by seed and epoch. Long curves are written stretch by stretch."""
-    table = pq.read_table(path, partitioning=None)
+    table = read_parquet(path)
     if pq.read_metadata(path).num_row_groups > 1:
         table = table.sort_by([("seed", "ascending"), ("epoch", "ascending")])
     return table
@@ -49,12 +49,12 @@ def collect_runs(
 
     `seconds` is a run's share of its block's training time, so that the column adds up.
     """
-    frames = [
-        _runs_of_block(
-            read_block(curves), read_block(inside), read_json(record), final_window, thresholds
-        )
-        for curves, inside, record in zip(blocks, measures, records, strict=True)
-    ]  # fmt: skip
+    frames = []
+    for curves, inside, path in zip(blocks, measures, records, strict=True):
+        record = read_json(path)
+        check_digests([curves, inside], record["files"])
+        tables = read_block(curves), read_block(inside)
+        frames.append(_runs_of_block(*tables, record, final_window, thresholds))
     runs = pd.concat(frames, ignore_index=True)
     runs.insert(4, "in_grid", [seed in grid_seeds for seed in runs.seed])
     return runs

@@ -74,7 +74,7 @@ def effects(extended: pd.DataFrame, default: pd.DataFrame, analysis: Analysis) -
     dropout = extended[extended.kind == "dropout"]
     partners = base[(base.arm == "none") & base.width.isin(dropout.width)]
     partners = partners.assign(kind="dropout", variant="dropout")
-    runs = pd.concat([base, extended, partners], ignore_index=True)
+    runs = pd.concat([base, partners, extended], ignore_index=True)  # dropout's own rows last
     runs["epochs_to"] = runs[threshold_columns(analysis.primary.threshold)[0]]
     runs["test_over_train"] = runs.final_test_loss / runs.final_train_loss
     rows = []

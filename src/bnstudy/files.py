@@ -1,9 +1,15 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and readers that refuse a damaged one by name.
 
+Parquet pages and the members of an npz carry checksums of their own. What a block's record says of
+the other files of the block (see `digests`) covers every byte of them.
+"""
+
+import csv
 import hashlib
 import itertools
 import json
 import os
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,15 +24,43 @@ from safetensors.numpy import load_file, save_file
 from bnstudy.data import Data
 
 
+class DamagedFile(ValueError):
+    """A file is not what was once written there; the message names it and the remedy."""
+
+    def __init__(self, path: str | Path, cause: object):
+        super().__init__(
+            f"{path} is damaged ({cause}). Delete it and run snakemake again: "
+            "only it and what was made from it are made anew."
+        )
+
+
+@contextmanager
+def _refusing_damage(path: str | Path) -> Iterator[None]:
+    """Turn whatever a parser says of broken contents into DamagedFile."""
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, DamagedFile):
+        raise
+    except Exception as error:  # each format's library has its own, and bare ones from within
+        cause = " ".join(str(error).split()) or type(error).__name__
+        raise DamagedFile(path, cause) from error
+
+
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its name when the block ends without an error.
 
     The name is fixed before the bytes are: whoever reads `path` sees the old file, or the whole new
-    one. The suffix stays, since writers choose a format by it.
+    one. The suffix stays, since writers choose a format by it. A process may die here, and one that
+    outlived its Snakemake may write the same file meanwhile: each has a temporary file of its own,
+    and the next writer sweeps up after the dead.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".*.{path.name}"):
+        process = left.name.split(".")[1]
+        if process.isdecimal() and not _alive(int(process)):
+            left.unlink(missing_ok=True)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield temporary
@@ -37,6 +71,16 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """JSON, indented, in the given order of keys."""
     with atomic(path) as temporary:
@@ -45,7 +89,8 @@ def write_json(path: str | Path, value: Any) -> None:
 
 def read_json(path: str | Path) -> Any:
     """The value in a JSON file."""
-    return json.loads(Path(path).read_text())
+    with _refusing_damage(path):
+        return json.loads(Path(path).read_text())
 
 
 def write_csv(path: str | Path, table: pd.DataFrame) -> None:
@@ -56,7 +101,17 @@ def write_csv(path: str | Path, table: pd.DataFrame) -> None:
 
 def read_csv(path: str | Path) -> pd.DataFrame:
     """A table of `write_csv`, floats bit for bit; the arm `none` stays a text."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    with _refusing_damage(path):
+        _check_shape(Path(path).read_text())
+        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+def _check_shape(text: str) -> None:
+    """ValueError where a CSV was cut off or zeroed; pandas would fill the gap with NaN."""
+    if not text.endswith("\n") or "\0" in text:
+        raise ValueError("the end is missing")
+    if len({len(row) for row in csv.reader(text.splitlines(keepends=True))}) != 1:
+        raise ValueError("rows of different lengths")
 
 
 def write_data(path: str | Path, data: Data) -> None:
@@ -67,8 +122,28 @@ def write_data(path: str | Path, data: Data) -> None:
 
 def read_data(path: str | Path) -> Data:
     """The datasets of `write_data`. Nothing is unpickled."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return Data(**arrays)
+    with _refusing_damage(path):
+        with zipfile.ZipFile(path) as members:
+            if damaged := members.testzip():  # np.load looks at checksums only in passing
+                raise ValueError(f"the checksum of {damaged} is wrong")
+        with np.load(path, allow_pickle=False) as arrays:
+            return Data(**arrays)
+
+
+def digests(paths: Iterable[str | Path]) -> dict[str, str]:
+    """SHA-256 of each file, by its name."""
+    result = {}
+    for path in map(Path, paths):
+        with path.open("rb") as file:
+            result[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return result
+
+
+def check_digests(paths: Iterable[str | Path], expected: Mapping[str, str]) -> None:
+    """DamagedFile if a file is not the one whose `digests` are `expected`."""
+    for path in map(Path, paths):
+        if digests([path])[path.name] != expected.get(path.name):
+            raise DamagedFile(path, "it is not the file that its record.json describes")
 
 
 def digest_files(paths: Iterable[str | Path]) -> str:
@@ -87,7 +162,8 @@ def write_tensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:
 
 def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
     """The arrays of `write_tensors`."""
-    return load_file(path)
+    with _refusing_damage(path):
+        return load_file(path)
 
 
 def write_parquet(path: str | Path, tables: Iterable[pa.Table]) -> None:
@@ -96,16 +172,26 @@ def write_parquet(path: str | Path, tables: Iterable[pa.Table]) -> None:
     first = next(tables)
     with (
         atomic(path) as temporary,
-        pq.ParquetWriter(temporary, first.schema, compression="zstd") as writer,
+        pq.ParquetWriter(
+            temporary, first.schema, compression="zstd", write_page_checksum=True
+        ) as writer,
     ):
         for table in itertools.chain([first], tables):
             writer.write_table(table, row_group_size=len(table))
 
 
+def read_parquet(path: str | Path, **where: str | int) -> pa.Table:
+    """The table in `path`; only rows where the named columns have these values."""
+    filters = [(column, "=", value) for column, value in where.items()] or None
+    with _refusing_damage(path):
+        return pq.read_table(
+            path, filters=filters, partitioning=None, page_checksum_verification=True
+        )
+
+
 def read_curves(path: str | Path, **where: str | int) -> pd.DataFrame:
     """The loss curves in `path`, sorted; only rows where the named columns have these values."""
-    filters = [(column, "=", value) for column, value in where.items()] or None
-    return pq.read_table(path, filters=filters, partitioning=None).to_pandas()
+    return read_parquet(path, **where).to_pandas()
 
 
 def read_tables(paths: Iterable[str | Path], width: int) -> dict[str, pd.DataFrame]:

@@ -12,14 +12,17 @@ the samples are taken in blocks small enough that a block's h stays in the cache
 forward and the backward half, and nothing is allocated. Samples lie on the last axis, so that the
 compiler turns the inner loops into vector instructions.
 
-The fold and Adam work on O(width) numbers, where PyTorch's cost is that of its calls: some dozens
-an epoch, as much as the pass itself at small widths.
+BN's fold, its way back and Adam's step work on O(width) numbers, where PyTorch's cost is that of
+its calls: some dozens an epoch, more than the pass itself at small widths. So each is one compiled
+call as well, on views of the network's own memory.
 
 A replicate's arithmetic does not depend on how many replicates there are, nor on its place among
 them: results are bit-identical however the seeds are cut into jobs.
 """
 
 import math
+from collections.abc import Sequence
+from functools import partial
 
 import numba
 import numpy as np
@@ -29,7 +32,7 @@ from numba import float64, int64
 from numba.extending import intrinsic
 from torch import Tensor
 
-from bnstudy.networks import Affine, BatchNorm, Linear, Moments
+from bnstudy.networks import Affine, BatchNorm, Linear, Moments, Network
 
 BLOCK_SAMPLES = 128  # more gain nothing
 BLOCK_BYTES = 1024**2  # what a block's h may take of the cache
@@ -106,7 +109,10 @@ def _activate(x, A, a, h, m):
 
 @numba.njit(fastmath=_REASSOCIATE)
 def _add_outputs(V, h, e, m):
-    """e += h V for m samples; returns Σ e². Four units at a time, which saves memory traffic."""
+    """e ← 2 (e + h V) for m samples; returns Σ (e + h V)².
+
+    Four units at a time, which saves memory traffic. The factor is that of the gradients.
+    """
     fours = h.shape[0] // 4 * 4
     for k in range(3):
         for j in range(0, fours, 4):
@@ -119,12 +125,15 @@ def _add_outputs(V, h, e, m):
     loss = 0.0
     for i in range(m):
         loss += e[0, i] * e[0, i] + e[1, i] * e[1, i] + e[2, i] * e[2, i]
+    for k in range(3):
+        for i in range(m):
+            e[k, i] *= 2.0
     return loss
 
 
 @numba.njit(fastmath=_REASSOCIATE)
 def _backward(x, V, h, e, m, gA, ga, gV, gc):
-    """Add the m samples' share of ∂L/2 to gA, ga, gV, gc."""
+    """Add the m samples' share of ∂L to gA, ga, gV, gc; e holds twice the residuals."""
     for j in range(h.shape[0]):
         V0, V1, V2 = V[j, 0], V[j, 1], V[j, 2]
         s0 = s1 = s2 = s3 = s4 = s5 = s6 = 0.0
@@ -154,13 +163,16 @@ def _backward(x, V, h, e, m, gA, ga, gV, gc):
 
 @numba.njit(cache=True, nogil=True)
 def _squared_error(x, t, A, a, V, c, xb, h, e, losses, with_gradients, gA, ga, gV, gc):
-    """Add losses (R,) and, if asked for, half gradients of R replicates to what is there.
+    """Losses (R,) and, if asked for, gradients of R replicates, shaped as what they belong to.
 
-    Gradients are shaped as what they belong to. x, t: (R, 3, n). Workspace for one block of
-    samples: xb, e (3, block) and h (width, block).
+    x, t: (R, 3, n). Workspace for one block of samples: xb, e (3, block) and h (width, block).
     """
     size = h.shape[1]
     for s in range(x.shape[0]):
+        losses[s] = 0.0
+        if with_gradients:
+            gA[s], ga[s] = 0.0, 0.0
+            gV[s], gc[s] = 0.0, 0.0
         for start in range(0, x.shape[2], size):
             m = min(size, x.shape[2] - start)
             for k in range(3):
@@ -173,25 +185,6 @@ def _squared_error(x, t, A, a, V, c, xb, h, e, losses, with_gradients, gA, ga, g
                 _backward(xb, V[s], h, e, m, gA[s], ga[s], gV[s], gc[s])
 
 
-class _SquaredError(torch.autograd.Function):
-    """The summed squared error of every replicate (R,) with gradients for A, a, V and c."""
-
-    @staticmethod
-    def forward(ctx, A, a, V, c, batch):
-        parameters = [tensor.detach() for tensor in (A, a, V, c)]
-        if not any(ctx.needs_input_grad):
-            return batch.losses_of(parameters)
-        gradients = [torch.zeros(tensor.shape, dtype=tensor.dtype) for tensor in parameters]
-        ctx.save_for_backward(*gradients)
-        return batch.losses_of(parameters, gradients)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, upstream):
-        scale = 2 * upstream[:, None, None]  # the kernel leaves the factor 2 of ∂e² to here
-        return *(scale * gradient for gradient in ctx.saved_tensors), None
-
-
 class Batch:
     """Inputs and targets (R, n, 3) of R replicates, laid out for the kernel, with its workspace."""
 
@@ -201,24 +194,62 @@ class Batch:
         size = max(8, min(BLOCK_SAMPLES, BLOCK_BYTES // (8 * width) // 8 * 8))
         self.workspace = np.empty((3, size)), np.empty((width, size)), np.empty((3, size))
 
-    def squared_error(self, hidden: Affine, output: Linear) -> Tensor:
-        """Σ (tanh(x A + a) V + c - t)² over samples and outputs, a replicate each: (R,)."""
-        return _SquaredError.apply(*hidden, output.weight, output.bias, self)
+    def losses(
+        self, parameters: Sequence[np.ndarray], gradients: Sequence[np.ndarray] | None = None
+    ) -> Tensor:
+        """Σ (tanh(x A + a) V + c - t)² over samples and outputs, a replicate each: (R,).
 
-    def losses_of(self, parameters: list[Tensor], gradients: list[Tensor] | None = None) -> Tensor:
-        """Losses (R,) at (A, a, V, c); half their gradients are added to `gradients`, if given."""
-        losses = torch.zeros(len(self.inputs), dtype=torch.float64)
-        A, a, V, c = (tensor.contiguous().numpy() for tensor in parameters)
-        gA, ga, gV, gc = (tensor.numpy() for tensor in gradients or parameters)  # or: unused
+        `parameters`: A (R, 3, width), a (R, width), V (R, width, 3), c (R, 3). Their gradients go
+        to `gradients`, if given.
+        """
+        losses = torch.empty(len(self.inputs), dtype=torch.float64)
+        wanted = gradients is not None
         _squared_error(
-            self.inputs, self.targets, A, a[:, 0], V, c[:, 0], *self.workspace, losses.numpy(),
-            gradients is not None, gA, ga[:, 0], gV, gc[:, 0],
+            self.inputs, self.targets, *parameters, *self.workspace, losses.numpy(),
+            wanted, *(gradients if wanted else parameters),
         )  # fmt: skip
         return losses
 
 
+class _SquaredError(torch.autograd.Function):
+    """`Batch.losses` with gradients for A, a (R, 1, width), V and c (R, 1, 3)."""
+
+    @staticmethod
+    def forward(ctx, A, a, V, c, batch):
+        parameters = [tensor.contiguous() for tensor in (A, a, V, c)]
+        if not any(ctx.needs_input_grad):
+            return batch.losses(_arrays(*parameters))
+        gradients = [torch.empty_like(tensor) for tensor in parameters]
+        ctx.save_for_backward(*gradients)
+        return batch.losses(_arrays(*parameters), _arrays(*gradients))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, upstream):
+        return *(upstream[:, None, None] * gradient for gradient in ctx.saved_tensors), None
+
+
+def squared_error(batch: Batch, hidden: Affine, output: Linear) -> Tensor:
+    """`batch.losses` of an affine map before the activation and an output layer, for autograd."""
+    return _SquaredError.apply(*hidden, output.weight, output.bias, batch)
+
+
+def _arrays(A: Tensor, a: Tensor, V: Tensor, c: Tensor) -> list[np.ndarray]:
+    """Views of parameters, or of their gradients, as the kernel takes them."""
+    return [_array(A), _row(a), _array(V), _row(c)]
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().numpy()
+
+
+def _row(tensor: Tensor) -> np.ndarray:
+    """Without the axis over samples, (R, 1, features) to (R, features)."""
+    return _array(tensor)[:, 0]
+
+
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _fold(mean, C, W, b, scale, shift, momentum, epsilon, running_mean, running_std, A, a, p, std):
+def _fold(W, b, scale, shift, momentum, epsilon, running_mean, running_std, A, a, p, std, mean, C):
     """BatchNorm.fold in training mode for R replicates; fills A, a, p (x̄W) and std (σ), and moves
     the running values. mean (R, 3); C (R, 3, 3); W, A (R, 3, width); all others (R, width)."""
     for s in range(W.shape[0]):
@@ -240,7 +271,7 @@ def _fold(mean, C, W, b, scale, shift, momentum, epsilon, running_mean, running_
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _fold_backward(mean, C, W, scale, p, std, gA, ga, gW, gscale, gshift):
+def _fold_backward(W, scale, p, std, gA, ga, gW, gscale, gshift, mean, C):
     """From ∂A, ∂a to ∂W, ∂scale, ∂shift, shaped as what they belong to.
 
     With g = scale/σ, A = W g, a = shift - p g, σ² = diag(WᵀCW) + ε (all per unit):
@@ -260,38 +291,71 @@ def _fold_backward(mean, C, W, scale, p, std, gA, ga, gW, gscale, gshift):
             gshift[s, j] = ga[s, j]
 
 
-class _Fold(torch.autograd.Function):
-    """BatchNorm.fold in training mode."""
-
-    @staticmethod
-    def forward(ctx, W, b, scale, shift, norm, moments):
-        A, a, p, std = (torch.empty_like(x) for x in (W, scale, scale, scale))
-        rows = [t.detach()[:, 0].numpy() for t in (b, scale, shift)]
-        running = norm.running_mean[:, 0].numpy(), norm.running_std[:, 0].numpy()
-        mean, C = moments.mean[:, 0].numpy(), moments.covariance.numpy()
-        _fold(
-            mean, C, W.detach().numpy(), *rows, norm.momentum, norm.epsilon, *running,
-            A.numpy(), *(t[:, 0].numpy() for t in (a, p, std)),
-        )  # fmt: skip
-        ctx.saved = mean, C, W, scale, p, std
-        return A, a
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, gA, ga):
-        mean, C, W, scale, p, std = ctx.saved
-        gW, gscale, gshift = torch.empty_like(W), torch.empty_like(scale), torch.empty_like(scale)
-        rows = [t.detach()[:, 0].numpy() for t in (scale, p, std)]
-        _fold_backward(
-            mean, C, W.detach().numpy(), *rows, gA.numpy(), ga[:, 0].numpy(),
-            gW.numpy(), gscale[:, 0].numpy(), gshift[:, 0].numpy(),
-        )  # fmt: skip
-        return gW, None, gscale, gshift, None, None
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _fold_running(W, b, scale, shift, running_mean, running_std, A, a):
+    """BatchNorm.fold in evaluation mode for R replicates; fills A and a."""
+    for s in range(W.shape[0]):
+        for j in range(W.shape[2]):
+            gain = scale[s, j] / running_std[s, j]
+            for k in range(3):
+                A[s, k, j] = W[s, k, j] * gain
+            a[s, j] = shift[s, j] + (b[s, j] - running_mean[s, j]) * gain
 
 
-def fold(linear: Linear, norm: BatchNorm, moments: Moments) -> Affine:
-    """`norm.fold(linear, moments)` in training mode, in one call; the bias has no gradient."""
-    return Affine(*_Fold.apply(linear.weight, linear.bias, norm.scale, norm.shift, norm, moments))
+def supports(network: Network) -> bool:
+    """Whether `Network`'s layers are those that this module folds; a variant folds by itself."""
+    return network.norm is None or type(network.norm) is BatchNorm
+
+
+class FastNetwork:
+    """A network's losses and gradients without autograd, on views of its own memory.
+
+    Gradients are written to the `.grad` of its parameters, which must be there (see
+    `training.flatten`) and stay in place.
+    """
+
+    def __init__(self, network: Network):
+        hidden, norm, output = network.hidden, network.norm, network.output
+        parameters = hidden.weight, hidden.bias, output.weight, output.bias
+        self.norm = norm
+        self.parameters = _arrays(*parameters)
+        self.gradients = _arrays(*map(_gradient, parameters))
+        if norm is None:
+            return
+        W, b, *_ = self.parameters
+        gW, *_ = self.gradients
+        scale, shift = _row(norm.scale), _row(norm.shift)
+        gscale, gshift = _row(_gradient(norm.scale)), _row(_gradient(norm.shift))
+        running = _row(norm.running_mean), _row(norm.running_std)
+        constants = norm.momentum, norm.epsilon
+        A, a, p, std = (np.empty_like(x) for x in (W, b, b, b))
+        gA, ga = np.empty_like(W), np.empty_like(b)
+        self.parameters[:2], self.gradients[:2] = (A, a), (gA, ga)
+        self.fold = partial(_fold, W, b, scale, shift, *constants, *running, A, a, p, std)
+        self.fold_running = partial(_fold_running, W, b, scale, shift, *running, A, a)
+        self.fold_backward = partial(_fold_backward, W, scale, p, std, gA, ga, gW, gscale, gshift)
+
+    def train(self, batch: Batch, moments: Moments | None) -> Tensor:
+        """Losses (R,) on `batch`, whose inputs have these `moments`; leaves their gradients, and
+        moves BN's running values. The bias before BN cancels: its gradient stays 0."""
+        if self.norm is None:
+            return batch.losses(self.parameters, self.gradients)
+        mean, covariance = _row(moments.mean), _array(moments.covariance)
+        self.fold(mean, covariance)
+        losses = batch.losses(self.parameters, self.gradients)
+        self.fold_backward(mean, covariance)
+        return losses
+
+    def test(self, batch: Batch) -> Tensor:
+        """Losses (R,) on `batch` in evaluation mode."""
+        if self.norm is not None:
+            self.fold_running()
+        return batch.losses(self.parameters)
+
+
+def _gradient(parameter: Tensor) -> Tensor:
+    """Its gradient; for a parameter that is not trained, a place that nobody reads."""
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -23,6 +23,10 @@ The primary cell's hypotheses make one family of five: a conjunction enters Holm
 of its parts, what is not estimable with p = 1, and is supported (equivalent) if its adjusted p is
 below α and all parts are, refuted if any part is. All other cells are secondary, adjusted within
 each part. Parts of a conjunction are judged by their own p.
+
+A run that diverged counts against its arm: of a loss and of the Jacobian's error it has the worst
+value of its cell (bnstudy.measures.failures_as_worst), of epochs the budget. Features have no worst
+value: its pair is left out. Each row counts these runs, and its sentence names their number.
 """
 
 import math
@@ -36,6 +40,7 @@ import pandas as pd
 from bnstudy import statistics
 from bnstudy.measures import (
     digits_pairs,
+    failures,
     gradient_pairs,
     log_ratio,
     paired,
@@ -69,6 +74,7 @@ class Part:
     d: np.ndarray
     width: int | None = None
     threshold: float | None = None
+    failed: tuple[int, int] = (0, 0)  # diverged runs of none and batch
 
     @property
     def rule(self) -> str:
@@ -209,7 +215,7 @@ def cell_parts(runs: pd.DataFrame, width: int, analysis: Analysis, choice: Choic
     }
     return [
         Part(name, quantity, *paired(runs, width, column), log_ratio(runs, width, column), width,
-             threshold if name == "H1" else None)
+             threshold if name == "H1" else None, failures(runs, width))
         for name, (quantity, column) in columns.items()
     ]  # fmt: skip
 
@@ -296,6 +302,7 @@ def _row(
         "alternative": ALTERNATIVES[part.rule], "median_none": _median(part.none),
         "median_batch": _median(part.batch), **(effect or effect_of(part.d, analysis, *name)),
         "reached_none": math.nan, "reached_batch": math.nan,
+        "failed_none": part.failed[0], "failed_batch": part.failed[1],
         "p": math.nan if value is None else value, "reason": reason,
     }  # fmt: skip
 
@@ -310,7 +317,8 @@ def _speed(runs: pd.DataFrame, width: int, threshold: float, analysis: Analysis)
     none, batch = paired(runs, width, epochs)
     got_none, got_batch = (got.astype(bool) for got in paired(runs, width, reached))
     part = Part("H1", f"epochs to train loss {threshold:g}", none, batch,
-                log_ratio(runs, width, epochs), width, threshold)  # fmt: skip
+                log_ratio(runs, width, epochs), width, threshold,
+                failures(runs, width))  # fmt: skip
     effect_d, tests = part.d, {"sign-flip": None, "Wilcoxon": None, "paired log-rank": partial(
         statistics.paired_logrank, batch, got_batch, none, got_none, "greater",
         rng=generator_of(analysis, "H1", width, threshold, "log-rank"),
@@ -387,7 +395,8 @@ def _exploratory(runs: pd.DataFrame, analysis: Analysis) -> list[dict]:
             for quantity, column, threshold in quantities:
                 pair = paired(runs, width, column, arm)
                 d = log_ratio(runs, width, column, arm)
-                part = Part("H1", quantity, *pair, d, width, threshold)
+                part = Part("H1", quantity, *pair, d, width, threshold,
+                            failures(runs, width, arm))  # fmt: skip
                 row = _row(
                     part, "exploratory", "sign-flip", analysis,
                     effect=effect_of(d, analysis, "arms", arm, width, quantity),
@@ -489,7 +498,9 @@ def sentence(row, analysis: Analysis, faster: Mapping[int, tuple[int, int]]) -> 
     what = PHRASES[row.hypothesis].format(**row._asdict())
     if row.verdict == "not estimable":
         reason = row.reason or "no interval"
-        return _capital(f"{where}the effect of BN on {what} is not estimable: {reason}.")
+        return _capital(
+            f"{where}the effect of BN on {what} is not estimable: {reason}{_failed(row)}."
+        )
     p = f"Holm p = {row.p_holm:.2g}" if not math.isnan(row.p_holm) else f"p = {row.p:.2g}"
     size = (
         f"{row.ratio:.2f} times ({100 * (1 - analysis.alpha):g} % interval {row.ratio_low:.2f} to "
@@ -499,7 +510,18 @@ def sentence(row, analysis: Analysis, faster: Mapping[int, tuple[int, int]]) -> 
     if row.hypothesis == "H1":
         count, total = faster[row.width]
         text += f"; faster at {count} of {total} thresholds"
-    return _capital(text + ".")
+    return _capital(f"{text}{_failed(row)}.")
+
+
+def _failed(row) -> str:
+    """How many runs diverged and what that means here; empty where none did."""
+    if not row.failed_none and not row.failed_batch:
+        return ""
+    counted = (
+        "their pairs are left out" if row.hypothesis.startswith("H3")
+        else "they count as the slowest" if row.hypothesis == "H1" else "they count as the worst"
+    )  # fmt: skip
+    return f"; {row.failed_batch} runs with BN and {row.failed_none} without diverged: {counted}"
 
 
 def _judged(row) -> str:

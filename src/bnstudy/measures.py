@@ -3,6 +3,17 @@
 import numpy as np
 import pandas as pd
 
+TARGET_VARIANCE = 1016 / 45  # what predicting the mean leaves; derived in bnstudy.data
+
+# Quantities of which a failed run has the worst: not below that of predicting the mean, for losses.
+WORSE_IF_LARGER = {
+    "final_train_loss": TARGET_VARIANCE,
+    "final_test_loss": TARGET_VARIANCE,
+    "last_train_loss": TARGET_VARIANCE,
+    "last_test_loss": TARGET_VARIANCE,
+    "final_jacobian_error": 0.0,
+}
+
 
 def log_spaced_epochs(epochs: int, points: int) -> np.ndarray:
     """At most `points` epochs in [0, epochs), evenly spaced in log(1 + epoch), ends included.
@@ -44,16 +55,44 @@ def paired(
     runs: pd.DataFrame, width: int, column: str, arm: str = "batch"
 ) -> tuple[np.ndarray, np.ndarray]:
     """`column` of the arms none and `arm` at `width`, (n,) each, for the seeds that both have,
-    ordered by seed."""
-    cell = runs[(runs.width == width) & runs.arm.isin(["none", arm])]
+    ordered by seed.
+
+    A run that diverged has no loss: it counts as the worst of the cell (see `failures_as_worst`).
+    Of other quantities nothing is worst, and its pair is left out; `failures` says how many.
+    """
+    cell = _pairs(runs, width, arm)
+    if column in WORSE_IF_LARGER:
+        cell = cell.assign(**{column: failures_as_worst(cell[column], WORSE_IF_LARGER[column])})
     table = cell.pivot(index="seed", columns="arm", values=column)
     table = table.reindex(columns=["none", arm]).dropna()
     return table["none"].to_numpy(), table[arm].to_numpy()
 
 
+def failures_as_worst(values: pd.Series, at_least: float) -> pd.Series:
+    """`values` with those that are not finite replaced by the largest finite one, or by `at_least`
+    if that is larger. Where nothing is finite they stay: there is nothing to compare."""
+    finite = np.isfinite(values)
+    if finite.all() or not finite.any():
+        return values
+    return values.where(finite, max(values[finite].max(), at_least))
+
+
+def failures(runs: pd.DataFrame, width: int, arm: str = "batch") -> tuple[int, int]:
+    """How many runs of the arms none and `arm` diverged, among the pairs at `width`."""
+    cell = _pairs(runs, width, arm)
+    failed = cell[cell.status == "diverged"]
+    return int((failed.arm == "none").sum()), int((failed.arm == arm).sum())
+
+
+def _pairs(runs: pd.DataFrame, width: int, arm: str) -> pd.DataFrame:
+    """The runs of none and `arm` at `width` whose seed both have."""
+    cell = runs[(runs.width == width) & runs.arm.isin(["none", arm])]
+    return cell[cell.groupby("seed").arm.transform("size") == 2]
+
+
 def log_ratio(runs: pd.DataFrame, width: int, column: str, arm: str = "batch") -> np.ndarray:
-    """d = ln(arm) - ln(none) of `column`, a pair each, ordered by seed. Not finite where a run
-    of the pair diverged: the tests refuse it by name instead of dropping the pair."""
+    """d = ln(arm) - ln(none) of `column`, a pair each, ordered by seed. Not finite where all runs
+    diverged: the tests refuse that by name."""
     none, other = paired(runs, width, column, arm)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.log(other.astype(float)) - np.log(none.astype(float))

@@ -1,15 +1,19 @@
 """Write what was found and measured into README.md, between markers: `make readme`.
 
-The findings come from published/, the speed table from benchmarks/results/; nothing of it is typed.
+Figure and findings come from published/, the speed table from benchmarks/results/; nothing of it is
+typed.
 """
 
 import re
 import sys
 from pathlib import Path
 
-import pandas as pd
+import yaml
 
+from bnstudy.claims import interval, p_text
+from bnstudy.figures.captions import captions
 from bnstudy.files import atomic, read_csv
+from bnstudy.study import Study
 
 ROOT = Path(__file__).parents[2]
 # A generated part stands between <!-- name: … --> and <!-- end of name -->.
@@ -24,9 +28,10 @@ def findings(published: Path) -> str:
     lines = ["| the article's claim | verdict | ratio, BN / without (95 % interval) | Holm p |",
              "|---|---|---|---|"]  # fmt: skip
     for claim in claims.itertuples():
-        p = "–" if pd.isna(claim.p_holm) else f"{claim.p_holm:.2g}"
-        lines.append(f"| {claim.claim}: {claim.words} | **{claim.verdict}** | "
-                     f"{claim.deciding_part}: {_ratio(claim)} | {p} |")  # fmt: skip
+        lines.append(
+            f"| {claim.claim}: {claim.words} | **{claim.verdict}** | "
+            f"{claim.deciding_part}: {interval(claim)} | {p_text(claim.p_holm)} |"
+        )
     lines.append("")
     lines += [f"- **{claim.claim}.** {claim.evidence}" for claim in claims.itertuples()]
     lines += ["", "Over the widths (the verdicts of the primary width decide, the others are "
@@ -35,13 +40,16 @@ def findings(published: Path) -> str:
     speed, final = (decided[decided.hypothesis == h].set_index("width") for h in ("H1", "H2a"))
     lines += [f"| width | {speed.quantity.iloc[0]} | {final.quantity.iloc[0]} |", "|---|---|---|"]
     for width in sorted(speed.index):
-        cells = (f"{_ratio(t.loc[width])}: {t.verdict[width]}" for t in (speed, final))
+        cells = (f"{interval(t.loc[width])}: {t.verdict[width]}" for t in (speed, final))
         lines.append(f"| {width:g} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _ratio(row) -> str:
-    return f"{row.ratio:.2f} ({row.ratio_low:.2f} to {row.ratio_high:.2f})"
+def figure(name: str) -> str:
+    """A published figure with its caption, of the study that config.yaml describes."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    title, text = captions(Study.from_config(config))[name]
+    return f"![{title}](published/figures/{name}.png)\n\n*{title}.* {text}"
 
 
 def filled(text: str, parts: dict[str, str]) -> str:
@@ -57,7 +65,11 @@ def filled(text: str, parts: dict[str, str]) -> str:
 def parts() -> dict[str, str]:
     """The generated parts, from the committed tables."""
     speed = ROOT / "benchmarks" / "results" / "speed.md"
-    return {"findings": findings(ROOT / "published"), "speed": speed.read_text().strip()}
+    return {
+        "figure": figure("loss_curves"),
+        "findings": findings(ROOT / "published"),
+        "speed": speed.read_text().strip(),
+    }
 
 
 if __name__ == "__main__":

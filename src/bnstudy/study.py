@@ -5,7 +5,12 @@ One source of truth: these classes refuse a bad config.yaml, and the JSON schema
 """
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import math
+import re
+import reprlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
@@ -34,11 +39,20 @@ class ConfigError(ValueError):
 
 
 def _distinct(values: list) -> list:
-    repeated = sorted({value for value in values if values.count(value) > 1})
+    repeated = sorted(value for value, count in Counter(values).items() if count > 1)
     if repeated:
         raise ValueError(
             f"{', '.join(map(str, repeated))} stands there more than once; name it once"
         )
+    return values
+
+
+def _told_apart(values: list[float]) -> list[float]:
+    """Columns and folders are named by six digits of a value."""
+    names = Counter(f"{value:g}" for value in values)
+    same = [name for name, count in names.items() if count > 1]
+    if same:
+        raise ValueError(f"more than one value is {same[0]} to six digits; name one of them")
     return values
 
 
@@ -49,7 +63,10 @@ def _ascending(bounds: list[float]) -> list[float]:
     return bounds
 
 
-Range = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_ascending)]
+# Targets are squares of the inputs, losses squares of the targets.
+Input = Annotated[float, Field(ge=-1e6, le=1e6)]
+Range = Annotated[list[Input], Field(min_length=2, max_length=2), AfterValidator(_ascending)]
+Values = Annotated[list[PositiveFloat], AfterValidator(_distinct), AfterValidator(_told_apart)]
 
 
 class Section(BaseModel):
@@ -134,19 +151,19 @@ class Horizon(Section):
 
 
 class LearningRates(Section):
-    values: Annotated[list[PositiveFloat], AfterValidator(_distinct)]
+    values: Values
     widths: Widths
 
 
 class LabelNoise(Section):
-    values: Annotated[list[PositiveFloat], AfterValidator(_distinct)] = Field(
-        description="standard deviations of the noise on the training targets"
-    )
+    values: Values = Field(description="standard deviations of the noise on the training targets")
     widths: Widths
 
 
 class Minibatches(Section):
-    sizes: Annotated[list[PositiveInt], AfterValidator(_distinct)]
+    sizes: Annotated[
+        list[Annotated[int, Field(ge=2)]], AfterValidator(_distinct), AfterValidator(_told_apart)
+    ]
     epochs: PositiveInt = Field(le=100_000_000)
     widths: Widths
 
@@ -174,9 +191,9 @@ class Primary(Section):
 
 class Analysis(Section):
     final_window: PositiveInt = Field(description="epochs whose median is the final loss")
-    thresholds: Annotated[list[PositiveFloat], Field(min_length=1), AfterValidator(_distinct)]
+    thresholds: Annotated[Values, Field(min_length=1, max_length=100)]
     primary: Primary = Field(description="cell and threshold that decide the claims")
-    alpha: float = Field(gt=0, lt=0.5)
+    alpha: float = Field(ge=1e-6, lt=0.5)
     equivalence_margin: Ratio
     sensitivity_margins: Annotated[list[Ratio], AfterValidator(_distinct)]
     permutations: int = Field(ge=999, le=10_000_000)
@@ -192,11 +209,44 @@ class Analysis(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _margins_differ(self):
+        if self.equivalence_margin in self.sensitivity_margins:
+            raise ValueError(
+                f"sensitivity_margins holds {self.equivalence_margin}, the equivalence_margin; "
+                "take it out there"
+            )
+        return self
+
+
+def _within_the_study(uri: str) -> str:
+    """A server, or an SQLite file below the study's directory."""
+    if re.fullmatch(r"(https?|(postgresql|mysql|mssql)(\+\w+)?)://[^\s/]\S*", uri):
+        return uri
+    file = re.fullmatch(r"sqlite:///([\w.-][\w. /-]*)", uri)
+    if not file:
+        raise ValueError(
+            "neither a server (https://…) nor a file in the study's directory (sqlite:///mlflow.db)"
+            "; for a database elsewhere on this machine set MLFLOW_TRACKING_URI"
+        )
+    if ".." in file[1].split("/"):
+        raise ValueError("it leaves the study's directory; name a file in it: sqlite:///mlflow.db")
+    return uri
+
+
+def _nameable(name: str) -> str:
+    """A name that can be shown on one line, and can name a folder once `/` and the like are out."""
+    if not name.isprintable() or not re.search(r"\w", name):
+        raise ValueError("a name needs a letter or digit, and stands on one line")
+    return name
+
 
 class Mlflow(Section):
     enabled: bool = Field(default=True, description="false: only `make track` writes to MLflow")
-    tracking_uri: str = Field(min_length=1)
-    experiment: str = Field(min_length=1, max_length=250)
+    tracking_uri: Annotated[str, AfterValidator(_within_the_study)] = Field(
+        description="a server's address, or an SQLite file in the study's directory"
+    )
+    experiment: Annotated[str, AfterValidator(_nameable)] = Field(min_length=1, max_length=250)
     curve_points: int = Field(ge=2, le=320, description="log-spaced epochs logged a curve")
 
 
@@ -207,12 +257,17 @@ class DepthProbe(Section):
         list[Literal["unscaled", "fan-in"]], Field(min_length=1), AfterValidator(_distinct)
     ] = Field(description="N(0, 1), and N(0, 1/inputs)")
 
+    @model_validator(mode="after")
+    def _fits(self):
+        _refuse_too_many(self.width**2 * self.depth, "weights (width² × depth)")
+        return self
+
 
 class DigitsProbe(Section):
-    widths: Annotated[list[Width], Field(min_length=1)] = Field(
+    widths: Annotated[list[Width], Field(min_length=1, max_length=20)] = Field(
         description="units of the dense network's hidden layers"
     )
-    channels: Annotated[list[Width], Field(min_length=1)] = Field(
+    channels: Annotated[list[Width], Field(min_length=1, max_length=20)] = Field(
         description="channels of the convolutional network's layers"
     )
     validation_share: float = Field(ge=0.05, le=0.5, description="of the 1797 images")
@@ -220,6 +275,19 @@ class DigitsProbe(Section):
     learning_rate: PositiveFloat
     epochs: PositiveInt = Field(le=100_000, description="budget")
     threshold: PositiveFloat = Field(description="validation loss (cross-entropy) to reach")
+
+    @model_validator(mode="after")
+    def _fits(self):
+        dense = sum(map(math.prod, zip([64, *self.widths], [*self.widths, 10], strict=True)))
+        layers = zip([1, *self.channels], self.channels, strict=False)
+        _refuse_too_many(dense, "weights of the dense network (widths)")
+        _refuse_too_many(9 * sum(map(math.prod, layers)), "weights of the convolutional (channels)")
+        return self
+
+
+def _refuse_too_many(weights: int, what: str) -> None:
+    if weights > 100_000_000:
+        raise ValueError(f"{weights:,} {what} do not fit the memory of a job; 100,000,000 do")
 
 
 class Probes(Section):
@@ -292,6 +360,46 @@ class Study(FigureSettings):
     probes: Probes
     mlflow: Mlflow
 
+    @model_validator(mode="after")
+    def _minibatches_are_parts(self):
+        whole = self.dataset.train_size
+        if too_large := [size for size in self.extended.minibatches.sizes if size > whole]:
+            raise ValueError(
+                f"extended.minibatches.sizes holds {too_large[0]}, more than the "
+                f"dataset.train_size {whole}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _jobs_can_be_planned_and_held(self):
+        """Limits that keep a slip of the hand from filling the memory; far above real studies."""
+        size = self.training.block_size
+        arms = {*self.grid.arms, *self.ablation.arms}
+        jobs = math.ceil(self.grid.seeds.count / size) * len(arms) * len(self.grid.widths)
+        cells = sum(len(variant.arms) * len(variant.widths) for variant in self.variants())
+        jobs += math.ceil(self.extended.seeds.count / size) * cells
+        if jobs > 200_000:
+            raise ValueError(
+                f"some {jobs:,} training jobs, more than the 200,000 that can be planned; "
+                "raise training.block_size, or lower grid.seeds.count or grid.widths"
+            )
+        block = min(size, max(self.grid.seeds.count, self.extended.seeds.count))
+        epochs = max(
+            self.training.epochs, self.extended.horizon.epochs, self.extended.minibatches.epochs
+        )
+        for rows, keys in (
+            (block * epochs,
+             "training.epochs, extended.horizon.epochs, extended.minibatches.epochs"),
+            (block * (self.dataset.train_size + self.dataset.test_size),
+             "dataset.train_size, dataset.test_size"),
+        ):  # fmt: skip
+            if rows > 200_000_000:
+                raise ValueError(
+                    f"a block of {block:,} seeds has {rows:,} rows, more than the 200,000,000 that "
+                    f"fit the memory of a job; lower training.block_size or one of {keys}"
+                )
+        return self
+
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Study":
         """Check `config` (config.yaml as nested dicts) and return it typed.
@@ -301,7 +409,10 @@ class Study(FigureSettings):
         try:
             return cls.model_validate(dict(config))
         except ValidationError as error:
-            raise ConfigError("\n".join(map(_explain, error.errors()))) from None
+            problems = error.errors(include_url=False, include_context=False)
+            lines = [_explain(problem) for problem in problems[:20]]
+            more = [f"and {len(problems) - 20} more"] if len(problems) > 20 else []
+            raise ConfigError("\n".join(lines + more)) from None
 
     def cells(self) -> list[Cell]:
         """Arm × width of the whole study, the ablation's and the original's among them, once."""
@@ -316,15 +427,7 @@ class Study(FigureSettings):
 
     def seeds(self, cell: Cell) -> list[int]:
         """The seeds trained in `cell`, ascending: the grid's and, where it lies, the original's."""
-        arm, width = cell
-        seeds = set()
-        if width in self.grid.widths and (
-            arm in self.grid.arms or (arm in self.ablation.arms and width in self.ablation.widths)
-        ):
-            seeds.update(self.grid_seeds)
-        if width == self.original.width and arm in PAIR:
-            seeds.add(self.original.seed)
-        return sorted(seeds)
+        return sorted(set().union(*self._seed_ranges(cell)))
 
     def blocks(self) -> list[Block]:
         """The training jobs. A block starts at a multiple of the block size, whatever the grid."""
@@ -332,7 +435,7 @@ class Study(FigureSettings):
 
     def block_seeds(self, block: Block) -> list[int]:
         """The study's seeds in `block`."""
-        return self._within(block.start, self.seeds(Cell(block.arm, block.width)))
+        return self._within(block.start, self._seed_ranges(Cell(block.arm, block.width)))
 
     def extended_blocks(self) -> list[ExtendedBlock]:
         """The extended study's training jobs."""
@@ -344,7 +447,7 @@ class Study(FigureSettings):
 
     def extended_block_seeds(self, start: int) -> list[int]:
         """The extended study's seeds in the block that starts at `start`."""
-        return self._within(start, self.extended_seeds)
+        return self._within(start, [self.extended_seeds])
 
     @property
     def extended_seeds(self) -> range:
@@ -355,8 +458,8 @@ class Study(FigureSettings):
 
     def dataset_seeds(self, start: int) -> list[int]:
         """Seeds of any cell in the block that starts at `start`: the datasets to make."""
-        seeds = {seed for cell in self.cells() for seed in self.seeds(cell)}
-        return self._within(start, sorted(seeds.union(self.extended_seeds)))
+        ranges = {seeds for cell in self.cells() for seeds in self._seed_ranges(cell)}
+        return self._within(start, ranges | {self.extended_seeds})
 
     def variants(self) -> list[Variant]:
         """What the extended study varies, one setting at a time."""
@@ -401,8 +504,23 @@ class Study(FigureSettings):
         size = self.training.block_size
         return sorted({seed - seed % size for seed in seeds})
 
-    def _within(self, start: int, seeds: Iterable[int]) -> list[int]:
-        return [seed for seed in seeds if start <= seed < start + self.training.block_size]
+    def _seed_ranges(self, cell: Cell) -> list[range]:
+        """The seeds of `cell` as ranges: a study of a million runs asks for them block by block."""
+        arm, width = cell
+        ranges = []
+        if width in self.grid.widths and (
+            arm in self.grid.arms or (arm in self.ablation.arms and width in self.ablation.widths)
+        ):
+            ranges.append(self.grid_seeds)
+        if width == self.original.width and arm in PAIR:
+            ranges.append(range(self.original.seed, self.original.seed + 1))
+        return ranges
+
+    def _within(self, start: int, ranges: Iterable[range]) -> list[int]:
+        """The seeds of a block that lie in one of `ranges`."""
+        end = start + self.training.block_size
+        clipped = (range(max(seeds.start, start), min(seeds.stop, end)) for seeds in ranges)
+        return sorted(set().union(*clipped))
 
 
 def retyped(value: Any) -> Any:
@@ -411,7 +529,60 @@ def retyped(value: Any) -> Any:
         return {key: retyped(item) for key, item in value.items()}
     if isinstance(value, list):
         return [retyped(item) for item in value]
-    return yaml.safe_load(value) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError):  # a text after all; what expects another type refuses it
+        return value
+
+
+def check_yaml(path: str | Path) -> None:
+    """Refuse what YAML readers pass over in silence, or stumble over.
+
+    Raises ConfigError naming the file, the line and the key: a key that stands there twice (the
+    last would win), an alias within what it names, no YAML.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        _check_node(yaml.compose(text, yaml.SafeLoader), path, [], set())
+        yaml.safe_load(text)  # tags that YAML does not know, dates that do not exist
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: no UTF-8 text ({error.reason}); save it as UTF-8") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply") from None
+    except ConfigError:
+        raise
+    except (yaml.YAMLError, ValueError) as error:
+        cause = re.sub(r'in "<(unicode|byte) string>", ', "in ", str(error))
+        raise ConfigError(f"{path}: no YAML ({' '.join(cause.split())})") from None
+
+
+def _check_node(node: yaml.Node | None, path: str | Path, above: list, seen: set) -> None:
+    if any(node is other for other in above):
+        line = node.start_mark.line + 1
+        raise ConfigError(f"{path}, line {line}: an alias stands within what it names")
+    if node is None or id(node) in seen or isinstance(node, yaml.ScalarNode):
+        return
+    seen.add(id(node))
+    first: dict[str, int] = {}
+    for key, value in _children(node):
+        if isinstance(key, yaml.ScalarNode):
+            line = key.start_mark.line + 1
+            if key.value in first and key.value != "<<":
+                raise ConfigError(
+                    f"{path}, line {line}: {key.value} stands there twice (first in line "
+                    f"{first[key.value]}); leave one of them out"
+                )
+            first[key.value] = line
+        _check_node(value, path, [*above, node], seen)
+
+
+def _children(node: yaml.Node) -> Iterator[tuple[yaml.Node | None, yaml.Node]]:
+    """(key, value) of a mapping's node; (None, item) of a list's."""
+    return (
+        iter(node.value) if isinstance(node, yaml.MappingNode) else ((None, v) for v in node.value)
+    )
 
 
 def schema() -> dict:
@@ -431,7 +602,15 @@ def _explain(error: Mapping[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{place}: missing; add it (config.yaml in the repository shows every key)"
     message = error["msg"].removeprefix("Value error, ")
-    return f"{place} is {error['input']!r}: {message}{_yaml_hint(error['input'])}"
+    if error["type"] == "invalid_key":
+        return f"{place}: a key must be a text"
+    if isinstance(error["input"], Mapping):
+        return f"{place}: {message}"  # the whole section would hide what is wrong with it
+    return f"{place} is {_SHORT.repr(error['input'])}: {message}{_yaml_hint(error['input'])}"
+
+
+_SHORT = reprlib.Repr()  # of whatever stands there, however long or deep
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxstring, _SHORT.maxother = 3, 12, 120, 120
 
 
 def _path(location: tuple) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bnstudy import fused
 from bnstudy.data import Data
-from bnstudy.networks import BatchNorm, Network
+from bnstudy.networks import Network
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +25,10 @@ log = logging.getLogger(__name__)
 Objective = Callable[[Network], Tensor]
 # (network, inputs, targets) -> the objective on that batch
 MakeObjective = Callable[[Network, Tensor, Tensor], Objective]
+# () -> losses (R,) on a fixed batch; one for training leaves their gradients with the parameters
+Evaluate = Callable[[], Tensor]
+# (inputs, targets) -> that of the batch
+MakeEvaluate = Callable[[Tensor, Tensor], Evaluate]
 
 
 @dataclass(frozen=True)
@@ -58,16 +62,12 @@ def folded_objective(network: Network, inputs: Tensor, targets: Tensor) -> Objec
 
 
 def fused_objective(network: Network, inputs: Tensor, targets: Tensor) -> Objective:
-    """The same number by the fast path: fold, then one fused pass over the samples; for CPUs."""
+    """The same number by the fused pass, for CPUs and variants that fold by themselves."""
     batch = fused.Batch(inputs, targets, network.width)
     moments = network.moments(inputs)
 
     def objective(network: Network) -> Tensor:
-        if type(network.norm) is BatchNorm and network.training:  # a variant folds by itself
-            hidden = fused.fold(network.hidden, network.norm, moments)
-        else:
-            hidden = network.fold(moments)
-        return batch.squared_error(hidden, network.output)
+        return fused.squared_error(batch, network.fold(moments), network.output)
 
     return objective
 
@@ -90,17 +90,70 @@ def dropout_objective(network: Network, inputs: Tensor, targets: Tensor) -> Obje
     return objective
 
 
-def train_objective(device: str, network: Network, inputs: Tensor, targets: Tensor) -> Objective:
-    """The objective that `network` is trained with on `device`."""
+class ByAutograd:
+    """Evaluates by PyTorch: an objective for training, and one for tests.
+
+    `flat`: the network's trained parameters in one (see `flatten`).
+    """
+
+    def __init__(
+        self, network: Network, flat: nn.Parameter, train: MakeObjective, test: MakeObjective
+    ):
+        self.network, self.flat, self.make_train, self.make_test = network, flat, train, test
+        self.one = flat.new_ones(len(network.output.weight))
+
+    def train(self, inputs: Tensor, targets: Tensor) -> Evaluate:
+        """In training mode, with gradients."""
+        objective = self.make_train(self.network, inputs, targets)
+
+        def evaluate() -> Tensor:
+            self.network.train()
+            losses = objective(self.network)
+            self.flat.grad.zero_()
+            losses.backward(self.one)
+            return losses.detach()
+
+        return evaluate
+
+    def test(self, inputs: Tensor, targets: Tensor) -> Evaluate:
+        """In evaluation mode, without gradients."""
+        objective = self.make_test(self.network, inputs, targets)
+
+        @torch.no_grad()
+        def evaluate() -> Tensor:
+            self.network.eval()
+            return objective(self.network)
+
+        return evaluate
+
+
+class ByKernels:
+    """Evaluates by the fast path alone, without autograd: the same numbers, less around them."""
+
+    def __init__(self, network: Network):
+        self.network, self.fast = network, fused.FastNetwork(network)
+
+    def train(self, inputs: Tensor, targets: Tensor) -> Evaluate:
+        """In training mode, with gradients."""
+        batch = fused.Batch(inputs, targets, self.network.width)
+        return partial(self.fast.train, batch, self.network.moments(inputs))
+
+    def test(self, inputs: Tensor, targets: Tensor) -> Evaluate:
+        """In evaluation mode, without gradients."""
+        return partial(self.fast.test, fused.Batch(inputs, targets, self.network.width))
+
+
+def evaluation(network: Network, flat: nn.Parameter, device: str) -> ByAutograd | ByKernels:
+    """The fastest way to train and test `network` on `device`."""
+    if device == "cuda":
+        train = test = folded_objective
+    elif fused.supports(network) and network.dropout is None:
+        return ByKernels(network)
+    else:
+        train = test = fused_objective
     if network.dropout is not None:
-        return dropout_objective(network, inputs, targets)
-    return test_objective(device, network, inputs, targets)
-
-
-def test_objective(device: str, network: Network, inputs: Tensor, targets: Tensor) -> Objective:
-    """The objective that `network` is tested with on `device`, in evaluation mode."""
-    fast = fused_objective if device == "cpu" else folded_objective
-    return fast(network, inputs, targets)
+        train = dropout_objective
+    return ByAutograd(network, flat, train, test)
 
 
 class Training:
@@ -123,22 +176,23 @@ class Training:
     ):
         check_device(device)
         self.network = network.to(device)
-        tensors = {name: torch.from_numpy(a).to(device) for name, a in data.arrays().items()}
-        train = tensors["train_inputs"], tensors["train_targets"]
-        test = tensors["test_inputs"], tensors["test_targets"]
-        make_train = objective or partial(train_objective, device)
-        make_test = objective or partial(test_objective, device)
-        if batch_size is None:
-            self.batches = partial(iter, [make_train(network, *train)])
-        else:
-            self.batches = Minibatches(network, *train, data.seeds, batch_size, make_train)
-        self.test_loss = make_test(network, *test)
-        self.sizes = np.array([data.train_inputs.shape[1], data.test_inputs.shape[1]])
-        self.one = torch.ones(len(data.seeds), dtype=torch.float64, device=device)
         self.parameters = flatten(network)
         self.optimizer = (fused.Adam if device == "cpu" else TorchAdam)(
             self.parameters, learning_rate
         )
+        tensors = {name: torch.from_numpy(a).to(device) for name, a in data.arrays().items()}
+        train = tensors["train_inputs"], tensors["train_targets"]
+        if objective is None:
+            make = evaluation(network, self.parameters, device)
+        else:
+            make = ByAutograd(network, self.parameters, objective, objective)
+        if batch_size is None:
+            self.batches = partial(iter, [make.train(*train)])
+        else:
+            self.batches = Minibatches(*train, data.seeds, batch_size, make.train)
+        self.test_losses = make.test(tensors["test_inputs"], tensors["test_targets"])
+        self.sizes = np.array([data.train_inputs.shape[1], data.test_inputs.shape[1]])
+        self.zero = torch.zeros(len(data.seeds), dtype=torch.float64, device=device)
         drawing = batch_size is not None or network.dropout is not None  # on the host, each step
         self.step = CudaGraph(self.epoch) if device == "cuda" and not drawing else self.epoch
 
@@ -148,22 +202,16 @@ class Training:
         Returns the summed losses (R,): train losses of each step's own forward pass, before its
         update, and test losses after the last one.
         """
-        self.network.train()
-        total = torch.zeros_like(self.one)
-        for loss in self.batches():
-            losses = loss(self.network)
-            self.parameters.grad.zero_()
-            losses.backward(self.one)
+        total = self.zero
+        for losses in self.batches():
+            total = total + losses()
             self.optimizer.step()
-            total += losses.detach()
-        self.network.eval()
-        with torch.no_grad():
-            return total, self.test_loss(self.network)
+        return total, self.test_losses()
 
     def run(self, epochs: int, progress: "Progress | None" = None) -> Curves:
         """Train for so many more epochs."""
         start = time.perf_counter()
-        losses = self.one.new_empty((2, epochs, len(self.one)))
+        losses = self.zero.new_empty((2, epochs, len(self.zero)))
         for epoch in range(epochs):
             losses[0, epoch], losses[1, epoch] = self.step()  # on a GPU nothing waits here
             if progress:
@@ -200,27 +248,25 @@ class Training:
 
 
 class Minibatches:
-    """Each call: an epoch's objectives, on batches of a fresh order of the training data.
+    """Each call: an epoch's evaluations, on batches of a fresh order of the training data.
 
     A generator a replicate, seeded by its own seed, so that no order depends on which replicates
     are trained together. A last batch that is smaller is used as well.
     """
 
     def __init__(
-        self, network: Network, inputs: Tensor, targets: Tensor, seeds: Sequence[int], size: int,
-        make: MakeObjective,
-    ):  # fmt: skip
-        self.network, self.inputs, self.targets = network, inputs, targets
-        self.size, self.make = size, make
+        self, inputs: Tensor, targets: Tensor, seeds: Sequence[int], size: int, make: MakeEvaluate
+    ):
+        self.inputs, self.targets, self.size, self.make = inputs, targets, size, make
         self.generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
 
-    def __call__(self) -> Iterator[Objective]:
+    def __call__(self) -> Iterator[Evaluate]:
         n = self.inputs.shape[1]
         order = torch.stack([torch.randperm(n, generator=g) for g in self.generators])
         index = order[:, :, None].expand_as(self.inputs).to(self.inputs.device)
         inputs, targets = self.inputs.gather(1, index), self.targets.gather(1, index)
         for x, t in zip(inputs.split(self.size, 1), targets.split(self.size, 1), strict=True):
-            yield self.make(self.network, x, t)
+            yield self.make(x, t)
 
 
 def check_device(device: str) -> None:

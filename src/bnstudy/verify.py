@@ -148,7 +148,7 @@ def report(outcomes: Sequence[Outcome]) -> str:
 
 
 def publish(results: Path, published: Path) -> None:
-    """Copy the tables that are small and the figures (PNG, SVG); the curves thinned."""
+    """Copy the tables that are small the figures (PNG, SVG) and the paper; the curves thinned."""
     for folder in (published / "tables", published / "figures"):
         shutil.rmtree(folder, ignore_errors=True)
     for source in sorted((results / "tables").rglob("*.csv")):
@@ -160,6 +160,10 @@ def publish(results: Path, published: Path) -> None:
         if source.suffix in (".png", ".svg"):
             shutil.copyfile(source, published / "figures" / source.name)
     shutil.copyfile(results / "claims.md", published / "claims.md")
+    for paper in published.glob("paper*.pdf"):
+        paper.unlink()
+    for paper in results.glob("paper*.pdf"):
+        shutil.copyfile(paper, published / paper.name)
     curves = results / "tables" / "curves.parquet"
     epochs = 1 + pq.read_table(curves, columns=["epoch"])["epoch"].to_numpy().max()
     shown = log_spaced_epochs(int(epochs), POINTS).tolist()

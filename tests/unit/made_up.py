@@ -22,7 +22,7 @@ def runs(analysis, widths=(100, 300), count=12, speed=0.5, final=1.0, spread=0.1
                     of = {"speed": speed, "final": final, "features": features}
                 noise = np.exp(rng.normal(0, spread, 2))
                 loss = 0.01 * of["final"] * noise[0]
-                row = {"arm": arm, "width": width, "seed": s, "in_grid": True,
+                row = {"arm": arm, "width": width, "seed": s, "in_grid": True, "status": "finished",
                        "final_test_loss": loss, "last_test_loss": 1.1 * loss,
                        "final_train_loss": 0.9 * loss}  # fmt: skip
                 for index, threshold in enumerate(analysis.thresholds):

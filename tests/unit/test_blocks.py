@@ -9,7 +9,7 @@ from bnstudy import blocks
 from bnstudy.blocks import BlockFiles, train_block
 from bnstudy.collect import collect_rows, collect_runs, read_block
 from bnstudy.data import make_data
-from bnstudy.files import read_json, read_tensors, write_data
+from bnstudy.files import DamagedFile, read_json, read_tensors, write_data
 
 RANGES = {"r": [-1.0, 1.0], "g": [-1.0, 1.0], "b": [-1.0, 1.0]}
 BN = {"momentum": 0.9, "epsilon": 1e-6, "correction": 1}
@@ -64,6 +64,21 @@ def test_going_on_gives_what_one_go_gives(train, arm):
     ours, theirs = (table(files.measures).iloc[-1] for files in (rest, whole))
     pd.testing.assert_series_equal(ours, theirs, check_names=False)
     assert read_json(rest.record)["seconds"] > read_json(first.record)["seconds"] / 3
+
+
+@pytest.mark.parametrize("name", ["curves", "measures", "weights"])
+def test_nothing_goes_on_from_a_damaged_block(train, name):
+    first = train("first", 20)
+    path = getattr(first, name)
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedFile, match=f"{path.name} is damaged"):
+        train("rest", 50, start=first)
+    if name != "weights":
+        with pytest.raises(DamagedFile, match=f"{path.name} is damaged"):
+            collect_runs([first.curves], [first.measures], [first.record], range(9),
+                         final_window=5, thresholds=[22.58])  # fmt: skip
 
 
 def test_long_curves_are_written_stretch_by_stretch(train, monkeypatch):

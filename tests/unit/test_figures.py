@@ -44,7 +44,7 @@ def tables(settings: FigureSettings, count: int) -> dict[str, pd.DataFrame]:
             for seed in (0, *range(1000, 1000 + count)):
                 losses = np.geomspace(100, 1e-3, 50) * np.exp(rng.normal(0, 0.1, 50))
                 row = {"arm": arm, "width": width, "seed": seed, "in_grid": seed > 0,
-                       "final_test_loss": np.median(losses[-5:]),
+                       "status": "finished", "final_test_loss": np.median(losses[-5:]),
                        "last_test_loss": losses[-1], "final_train_loss": losses[-1],
                        **{f"final_{name}": rng.lognormal() for name in FEATURES}}  # fmt: skip
                 for threshold in settings.analysis.thresholds:

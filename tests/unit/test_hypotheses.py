@@ -9,7 +9,7 @@ from bnstudy import hypotheses
 from bnstudy.claims import claims_page, claims_table
 from bnstudy.figures.captions import CAPTIONS
 from bnstudy.hypotheses import CLAIMS, sensitivity
-from bnstudy.measures import log_ratio
+from bnstudy.measures import log_ratio, paired
 from bnstudy.study import Study
 
 
@@ -171,12 +171,6 @@ def test_a_threshold_nobody_reached_is_not_estimable(analysis):
     assert table.reason.str.contains("no run reached").any()
 
 
-def test_a_diverged_run_is_not_dropped_in_silence(analysis):
-    made = runs(analysis)
-    made.loc[(made.seed == 3) & (made.arm == "batch"), "final_test_loss"] = np.inf
-    assert verdict(significance(made, analysis), "H2a") == "not estimable"
-
-
 def test_runs_outside_the_grid_enter_no_test(analysis):
     made = runs(analysis)
     extra = made[made.seed == 0].assign(seed=99, in_grid=False, final_test_loss=1e9)
@@ -197,3 +191,56 @@ def test_adding_a_width_leaves_the_primary_numbers_alone(analysis):
 def test_a_preview_says_so(analysis):
     table = significance(runs(analysis), analysis, preview=True)
     assert table.sentence[table.verdict != ""].str.startswith("Preview").all()
+
+
+def diverged(made, arm, seeds):
+    """`made` runs in which these seeds of an arm have failed."""
+    made = made.copy()
+    failed = (made.arm == arm) & made.seed.isin(seeds)
+    losses = [c for c in made if c.endswith("_loss")]
+    made.loc[failed, losses] = np.inf
+    made.loc[failed, [c for c in made if c.startswith("final_") and c not in losses]] = np.nan
+    made.loc[failed, "last_test_loss"] = np.nan
+    made.loc[failed, "status"] = "diverged"
+    return made
+
+
+def test_a_diverged_run_counts_against_its_arm(analysis):
+    """As the loss of predicting the mean, or the largest of the cell; never as if it were not."""
+    whole = runs(analysis)
+    tests = significance(diverged(whole, "batch", [3, 4]), analysis)
+    loss = tests[(tests.hypothesis == "H2a") & (tests.role == "primary")].iloc[0]
+    assert (loss.n_pairs, loss.failed_none, loss.failed_batch) == (12, 0, 2)
+    none, batch = paired(diverged(whole, "batch", [3, 4]), 300, "final_test_loss")
+    assert np.isfinite(none).all() and (batch > 20).sum() == 2
+    assert list(batch[3:5]) == [1016 / 45] * 2
+    assert loss.ratio > 1.5 and loss.verdict != "equivalent"
+    assert "2 runs with BN and 0 without diverged: they count as the worst" in loss.sentence
+    features = tests[(tests.hypothesis == "H3a") & (tests.role == "primary")].iloc[0]
+    assert features.n_pairs == 10 and "their pairs are left out" in features.sentence
+    last = paired(diverged(whole, "batch", [3, 4]), 300, "last_test_loss")[1]
+    assert len(last) == 12, "a NaN would drop the pair in silence"
+
+
+def test_a_larger_loss_than_the_means_is_the_worst(analysis):
+    made = runs(analysis)
+    worst = made.index[(made.width == 300) & (made.arm == "none")][0]
+    made.loc[worst, "final_test_loss"] = 1e6
+    assert paired(diverged(made, "batch", [3]), 300, "final_test_loss")[1][3] == 1e6
+
+
+def test_one_arm_that_always_fails_is_worse(analysis):
+    made = diverged(runs(analysis), "batch", range(12))
+    tests = significance(made, analysis)
+    row = tests[(tests.hypothesis == "H2a") & (tests.role == "primary")].iloc[0]
+    assert row.verdict == "refuted" and row.ratio > 100
+
+
+def test_where_all_fail_nothing_is_estimable(analysis):
+    made = runs(analysis)
+    for arm in ("none", "batch"):
+        made = diverged(made, arm, range(12))
+    tests = significance(made, analysis)
+    rows = tests[tests.hypothesis.isin(["H2a", "H2b", "H3a"]) & (tests.role == "primary")]
+    assert set(rows.verdict) == {"not estimable"}
+    assert rows.sentence.str.contains("12 runs with BN and 12 without diverged").all()

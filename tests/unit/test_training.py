@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from bnstudy import fused
 from bnstudy.data import make_data
-from bnstudy.networks import Affine, BatchNorm, Linear, Moments, make_network
-from bnstudy.training import Training, folded_objective, plain_objective
+from bnstudy.networks import Affine, BatchNorm, Linear, make_network
+from bnstudy.training import Training, flatten, folded_objective, plain_objective
 
 RANGES = {"r": [-1.0, 1.0], "g": [-1.0, 1.0], "b": [-1.0, 1.0]}
 BN = {"momentum": 0.9, "epsilon": 1e-6, "correction": 1}
@@ -113,7 +113,7 @@ def test_minibatches_of_everything_are_the_full_batch():
 def test_minibatches_take_each_sample_once_an_epoch():
     training = make("none", 5, [1, 2], batch_size=300)
     seen = []
-    training.batches.make = lambda network, inputs, targets: seen.append(inputs)
+    training.batches.make = lambda inputs, targets: seen.append(inputs)
     list(training.batches())
     assert [len(batch[0]) for batch in seen] == [300, 300, 300, 100]
     together = torch.cat(seen, dim=1).sort(dim=1).values
@@ -170,7 +170,7 @@ def test_losses_and_gradients_are_those_of_plain_pytorch(seed, replicates, n, wi
     plainly = ((torch.tanh(inputs @ A + a) @ V + c - targets) ** 2).sum((1, 2))
     expected = torch.autograd.grad((plainly * upstream).sum(), (A, a, V, c))
     output = Linear(V.detach(), c.detach())
-    losses = fused.Batch(inputs, targets, width).squared_error(Affine(A, a), output)
+    losses = fused.squared_error(fused.Batch(inputs, targets, width), Affine(A, a), output)
     got = torch.autograd.grad(
         (losses * upstream).sum(), (A, a, output.weight, output.bias), allow_unused=False
     )
@@ -180,24 +180,54 @@ def test_losses_and_gradients_are_those_of_plain_pytorch(seed, replicates, n, wi
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=atol)
 
 
-@given(st.integers(0, 2**31), st.integers(1, 3), st.integers(1, 40))
-@settings(deadline=None, max_examples=40)
-def test_the_fast_fold_is_the_fold(seed, replicates, width):
-    """Values, gradients and running values, to 1e-12 of the terms added up (of order 1 to 100)."""
-    inputs, _, (A, a, _, _) = random_problem(seed, replicates, 20, width)
+@given(st.sampled_from(["none", "batch"]), st.integers(0, 2**31), st.integers(1, 3),
+       st.integers(1, 40))  # fmt: skip
+@settings(deadline=None, max_examples=60)
+def test_the_fast_network_is_the_definition(arm, seed, replicates, width):
+    """Losses in training and evaluation mode, gradients and running values, against the readable
+    definition by autograd: to 1e-12 of the terms added up, for which the largest entry stands."""
+    inputs, targets, _ = random_problem(seed, replicates, 20, width)
+    seeds = range(seed, seed + replicates)
+    network, definition = (make_network(arm, width, seeds, batch_norm=BN) for _ in range(2))
+    flatten(network)
+    fast, batch = fused.FastNetwork(network), fused.Batch(inputs, targets, width)
+    ours = {"train": fast.train(batch, network.moments(inputs)), "test": fast.test(batch)}
+    theirs = {"train": ((definition(inputs) - targets) ** 2).sum((1, 2))}
+    theirs["train"].sum().backward()
+    definition.eval()
+    theirs["test"] = ((definition(inputs) - targets) ** 2).sum((1, 2))
+    for name, parameter in definition.named_parameters():
+        if arm == "batch" and name == "hidden.bias":
+            parameter.grad.zero_()  # 0 in exact arithmetic: what the definition has is rounding
+        theirs[name], ours[name] = parameter.grad, network.get_parameter(name).grad
+    for name, buffer in definition.named_buffers():
+        theirs[name], ours[name] = buffer, network.get_buffer(name)
+    theirs = {name: value.detach() for name, value in theirs.items()}
+    largest = max(float(value.abs().max()) for value in theirs.values())
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-12, atol=1e-12 * largest)
+
+
+@pytest.mark.parametrize(("arm", "trained"), [("none", 4), ("batch", 5)])
+def test_a_variant_that_folds_by_itself_is_trained_as_well(arm, trained):
+    """A fixed scale, and a norm of a class of its own, whose fold PyTorch differentiates."""
+
+    class Variant(BatchNorm):
+        pass
+
+    seeds, data = [1, 2], make_data([1, 2], 50, 20, RANGES)
     results = []
-    for fast in (True, False):
-        norm = BatchNorm(replicates, width, **BN)
-        linear = Linear(A.detach().clone(), a.detach().clone())
-        moments = Moments.of(inputs, norm.correction)
-        folded = fused.fold(linear, norm, moments) if fast else norm.fold(linear, moments)
-        upstream = [torch.linspace(-1, 1, t.numel(), dtype=t.dtype).view_as(t) for t in folded]
-        gradients = torch.autograd.grad(folded, (linear.weight, norm.scale, norm.shift), upstream)
-        folded = [t.detach() for t in folded]
-        results.append([*folded, *gradients, norm.running_mean, norm.running_std])
-    for ours, theirs in zip(*results, strict=True):
-        atol = 1e-12 * max(1.0, float(theirs.abs().max()))
-        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=atol)
+    for objective in (None, plain_objective):
+        network = make_network(arm, 7, seeds, batch_norm=BN)
+        if arm == "batch":
+            network.norm = Variant(2, 7, **BN)
+            network.norm.scale.requires_grad_(False)
+            network.hidden.bias.requires_grad_(False)  # its gradient is 0, see above
+        training = Training(network, data, learning_rate=1e-3, objective=objective)
+        assert len(training.gradients()) == trained - (arm == "batch")
+        result = training.run(30)
+        results.append([result.train_loss, result.test_loss])
+    np.testing.assert_allclose(*results, rtol=1e-10)
 
 
 def test_adam_is_pytorchs():

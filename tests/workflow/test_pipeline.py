@@ -1,54 +1,19 @@
 """The real `snakemake` command on a tiny study: end to end, and only what changed is redone."""
 
 import re
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
-PARTS = ["Snakefile", "config.yaml", "environment.yml", "workflow", "src", "profiles"]
+from tests.clone import Clone
+
 FIGURES = ["loss_curves", "final_loss_ratio", "epochs_ratio", "survival", "profiles", "arms",
            "gradient_depth", "features", "digits", "final_window"]  # fmt: skip
+SHOWING_FIGURES = {"paper", "claims_page", "track"}  # they have figures in them
 BLOCKS = 3 * 2 * 2 + 2  # widths 5 and 8, the ablation at 8: two arms, two blocks; the original
-
-
-class Clone:
-    """A copy of the workflow, in which settings and code may be edited, and its tiny study."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        for part in PARTS:
-            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
-            copy(ROOT / part, folder / part)
-        self.settings = yaml.safe_load((ROOT / "tests" / "config.yaml").read_text())
-
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
-        (self.folder / "tiny.yaml").write_text(yaml.safe_dump(self.settings))
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "tiny.yaml"]
-        return subprocess.run(
-            [*command, *arguments], cwd=self.folder, capture_output=True, text=True, check=False
-        )
-
-    def planned(self, *targets: str) -> dict[str, int]:
-        """Rule → number of jobs that the next run would do."""
-        result = self.snakemake("--dry-run", *targets)
-        assert result.returncode == 0, result.stderr
-        rows = re.findall(r"^(\w+) +(\d+)$", result.stdout + result.stderr, re.MULTILINE)
-        return {
-            rule: int(count) for rule, count in rows if rule not in ("total", "all", "extended")
-        }
-
-    def results(self) -> dict[str, bytes]:
-        """The bytes of tables and figures; runs.csv without the measured seconds."""
-        made = {p.name: p.read_bytes() for p in (self.folder / "results").glob("[tf]*/*")
-                if p.is_file()}  # fmt: skip
-        runs = pd.read_csv(self.folder / "results/tables/runs.csv").drop(columns="seconds")
-        return made | {"runs.csv": runs.to_csv().encode()}
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +62,8 @@ def test_the_study_is_whole(clone):
     assert set(pd.read_csv(results / "tables/sensitivity.csv").claim) == set(claims.claim)
     for figure in FIGURES:
         assert all((results / f"figures/{figure}.{s}").exists() for s in ("pdf", "svg", "png"))
+    assert (results / "paper.pdf").read_bytes().startswith(b"%PDF")
+    assert "data:image/svg" in (results / "claims.html").read_text()
     assert (clone.folder / "mlflow.db").exists()
 
 
@@ -174,12 +141,19 @@ def test_editing_the_training_code_retrains_all(clone, edit):
 
 def test_editing_a_figure_redraws_it_alone(clone, edit):
     edit("src/bnstudy/figures/epochs_ratio.py")
-    assert clone.planned() == {"figure": 1}
+    planned = clone.planned()
+    assert planned["figure"] == 1 and set(planned) <= {"figure", *SHOWING_FIGURES}
 
 
 def test_editing_the_style_redraws_the_figures_alone(clone, edit):
     edit("src/bnstudy/figures/bnstudy.mplstyle")
-    assert clone.planned() == {"figure": len(FIGURES)}
+    planned = clone.planned()
+    assert planned["figure"] == len(FIGURES) and set(planned) <= {"figure", *SHOWING_FIGURES}
+
+
+def test_editing_the_paper_sets_it_alone(clone, edit):
+    edit("paper/discussion.typ", "\n// edited\n")
+    assert set(clone.planned()) <= {"paper", "track"}
 
 
 def test_changing_the_analysis_trains_nothing(clone, edit):
@@ -203,7 +177,7 @@ def test_a_rebuild_is_identical_whatever_the_block_size(clone, tmp_path):
     """Another folder, other blocks, one core: the same bytes, measured seconds apart."""
     again = Clone(tmp_path)
     again.settings["training"]["block_size"] = 10
-    result = again.snakemake("--cores", "1", "--until", "figure")
+    result = again.snakemake("--cores", "1", "--until", "figure", "claims")
     assert result.returncode == 0, result.stderr[-3000:]
     ours, theirs = again.results(), clone.results()
     assert ours.keys() == theirs.keys()

@@ -1,17 +1,13 @@
 """The study as the rules see it: checked settings, and every helper function they use."""
 
 import json
+import math
 import os
-import sys
 import time
-from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
-ROOT = Path(workflow.basedir)
-sys.path.insert(0, str(ROOT / "src"))
-
+from bnstudy.figures.captions import TABLES, captions
 from bnstudy.study import Block, ConfigError, FigureSettings, Study, retyped
 
 update_config(config, retyped(workflow.config_settings.config))
@@ -54,8 +50,15 @@ BLOCK_FILES = [
     "record.json",
 ]
 BLOCKS = sorted(STUDY.blocks())
+# Figure: title and text, the same in the paper, the report and the claims page.
+CAPTIONS = {name: list(caption) for name, caption in captions(STUDY).items()}
 VARIANTS = {variant.name: variant for variant in STUDY.variants()}
 EXTENDED_BLOCKS = sorted(STUDY.extended_blocks())
+
+
+def study_of(name, default):
+    """Which study a figure or table belongs to; `default`: the names of the default study's."""
+    return "default" if name in default else "extended"
 
 
 def block_of(wildcards):
@@ -64,15 +67,20 @@ def block_of(wildcards):
 
 
 def block_files(name):
-    """The file `name` of every block, sorted by arm, width and first seed."""
-    return [f"results/training/{BLOCK}/{name}".format(**b._asdict()) for b in BLOCKS]
+    """The file `name` of every block, sorted by arm, width and first seed.
+
+    As a function: a list would be gone through whenever the workflow is read, for each job on a
+    cluster too, and there may be ten thousands of blocks.
+    """
+    pattern = f"results/training/{BLOCK}/{name}"
+    return lambda wildcards: [pattern.format(**block._asdict()) for block in BLOCKS]
 
 
 def extended_block_files(name):
     """The same of every block of the extended study, sorted by variant first."""
-    return [
-        f"results/extended/{{variant}}/{BLOCK}/{name}".format(**b._asdict())
-        for b in EXTENDED_BLOCKS
+    pattern = f"results/extended/{{variant}}/{BLOCK}/{name}"
+    return lambda wildcards: [
+        pattern.format(**block._asdict()) for block in EXTENDED_BLOCKS
     ]
 
 
@@ -90,3 +98,40 @@ def earlier_block(wildcards):
     return expand(
         f"results/training/{BLOCK}/{{name}}", name=BLOCK_FILES, **block._asdict()
     )
+
+
+def training_minutes(width, seeds, settings):
+    """Minutes to ask a cluster for: half an hour, and six times what a core takes (measured)."""
+    models, epochs = len(seeds), settings["training"]["epochs"]
+    samples = STUDY.dataset.train_size + STUDY.dataset.test_size
+    seconds = 1.3e-9 * models * epochs * samples * (int(width) + 20)
+    return 30 + math.ceil(6 * seconds / 60)
+
+
+def training_megabytes(seeds):
+    """Memory to ask for: PyTorch, and for each model its curves, its state and its data."""
+    samples = STUDY.dataset.train_size + STUDY.dataset.test_size
+    return 1000 + math.ceil(len(seeds) * (2 + 1.5e-4 * samples))
+
+
+# What tracking says of itself: of the runs, of the study, of the extended study.
+RECEIPTS = [f"results/tracking/{name}.json" for name in ("runs", "study", "extended")]
+
+
+def owed(receipt):
+    """Whether `receipt` says that MLflow was not available, and why."""
+    path = Path(receipt)
+    return json.loads(path.read_text()).get("missing") if path.exists() else None
+
+
+def say_what_is_not_tracked():
+    """One clear line at the end, where a user sees it."""
+    if not STUDY.mlflow.enabled:
+        logger.warning(
+            "mlflow.enabled is false: nothing was tracked. `make track` does it whenever you like."
+        )
+    elif missing := next(filter(None, map(owed, RECEIPTS)), None):
+        logger.warning(
+            f"The study is not (wholly) in MLflow, all else is done. {missing}\n"
+            "To make up for it: `make track`, or the same snakemake command again."
+        )

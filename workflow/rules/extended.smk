@@ -25,8 +25,14 @@ rule extend:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=600,
+        mem_mb=lambda wildcards: training_megabytes(
+            STUDY.extended_block_seeds(int(wildcards.start))
+        ),
+        runtime=lambda wildcards: training_minutes(
+            wildcards.width,
+            STUDY.extended_block_seeds(int(wildcards.start)),
+            STUDY.run_settings(wildcards.arm, VARIANTS[wildcards.variant]),
+        ),
         gpu=int(STUDY.training.device == "cuda"),
     params:
         seeds=lambda wildcards: STUDY.extended_block_seeds(int(wildcards.start)),

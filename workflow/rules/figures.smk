@@ -38,7 +38,17 @@ rule figure:
             "results/tables/{table}", table=FIGURE_TABLES[wildcards.figure]
         ),
     output:
-        expand("results/figures/{{figure}}.{format}", format=FORMATS),
+        pdf="results/figures/{figure}.pdf",
+        svg=report(
+            "results/figures/{figure}.svg",
+            caption="../report/figure.rst",
+            category="Figures",
+            labels=lambda wildcards: {
+                "study": study_of(wildcards.figure, FIGURES),
+                "figure": CAPTIONS[wildcards.figure][0],
+            },
+        ),
+        png="results/figures/{figure}.png",
     log:
         "logs/figures/{figure}.log",
     wildcard_constraints:
@@ -51,5 +61,6 @@ rule figure:
         runtime=10,
     params:
         study=STUDY.model_dump(include=set(FigureSettings.model_fields)),
+        caption=lambda wildcards: CAPTIONS[wildcards.figure],
     script:
         "../scripts/figure.py"

@@ -96,7 +96,7 @@ rule significance:
 rule claims:
     """State the verdict on each of the article's claims, with its evidence."""
     input:
-        code=modules("claims.py", "hypotheses.py", "figures/captions.py", "files.py"),
+        code=modules("claims.py", "hypotheses.py", "files.py"),
         tests="results/tables/significance.csv",
         sensitivity="results/tables/sensitivity.csv",
     output:
@@ -113,5 +113,6 @@ rule claims:
     params:
         analysis=STUDY.analysis.model_dump(),
         preview=STUDY.preview,
+        captions=CAPTIONS,
     script:
         "../scripts/claims.py"

@@ -28,28 +28,8 @@ SHOWN = [
     *rules.digits.output,
     *rules.significance.output,
     *rules.claims.output,
+    *rules.paper.output,
 ]
-RECEIPTS = [f"results/tracking/{name}.json" for name in ("runs", "study", "extended")]
-
-
-def owed(receipt):
-    """Whether `receipt` says that MLflow was not available, and why."""
-    path = Path(receipt)
-    return json.loads(path.read_text()).get("missing") if path.exists() else None
-
-
-def say_what_is_not_tracked():
-    """One clear line at the end, where a user sees it."""
-    if not STUDY.mlflow.enabled:
-        logger.warning(
-            "mlflow.enabled is false: nothing was tracked. `make track` does it whenever you like."
-        )
-    elif missing := next(filter(None, map(owed, RECEIPTS)), None):
-        logger.warning(
-            f"The study is not (wholly) in MLflow, all else is done. {missing}\n"
-            "To make up for it: `make track`, or the same snakemake command again."
-        )
-
 
 if workflow.is_main_process:
     # A receipt of what did not happen is none: without it, this run tracks.

@@ -39,8 +39,14 @@ rule train:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=1000,
-        runtime=120,
+        mem_mb=lambda wildcards: training_megabytes(
+            STUDY.block_seeds(block_of(wildcards))
+        ),
+        runtime=lambda wildcards: training_minutes(
+            wildcards.width,
+            STUDY.block_seeds(block_of(wildcards)),
+            STUDY.run_settings(wildcards.arm),
+        ),
         gpu=int(STUDY.training.device == "cuda"),
     params:
         seeds=lambda wildcards: STUDY.block_seeds(block_of(wildcards)),

@@ -6,12 +6,13 @@ from bnstudy.logs import open_log
 
 open_log(snakemake.log[0])
 from bnstudy.claims import claims_page, claims_table
-from bnstudy.figures.captions import CAPTIONS
+from bnstudy.figures.captions import Caption
 from bnstudy.files import atomic, read_csv, write_csv
 from bnstudy.study import Analysis
 
 analysis = Analysis(**snakemake.params.analysis)
 table = claims_table(read_csv(snakemake.input.tests), analysis, snakemake.params.preview)
 write_csv(snakemake.output.table, table)
+captions = {name: Caption(*parts) for name, parts in snakemake.params.captions.items()}
 with atomic(snakemake.output.page) as path:
-    path.write_text(claims_page(table, read_csv(snakemake.input.sensitivity), CAPTIONS))
+    path.write_text(claims_page(table, read_csv(snakemake.input.sensitivity), captions))

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bnstudy.figures.style import ARM_COLOURS, ARM_LABELS, ratio_ticks, subplots
+from bnstudy.figures.style import ARM_COLOURS, ARM_LABELS, ARM_MARKERS, ratio_ticks, subplots
 from bnstudy.study import FigureSettings
 
 
@@ -18,7 +18,7 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
     tests = tests[tests.hypothesis == "arms"]
     widths = sorted(set(tests.width))
     figure, panels = subplots(
-        1, max(len(widths), 1), sharey=True, figsize=(1.2 + 2.6 * max(len(widths), 1), 3)
+        1, max(len(widths), 1), sharey=True, figsize=(1.3 + 2.8 * max(len(widths), 1), 2.6)
     )
     panels = np.atleast_1d(panels)
     for axes, width in zip(panels, widths, strict=False):
@@ -42,8 +42,9 @@ def _arms(axes: Axes, tests: pd.DataFrame) -> None:
             index - (len(arms) - 1) / 2
         )
         error = [rows.ratio - rows.ratio_low, rows.ratio_high - rows.ratio]
-        axes.errorbar(place, rows.ratio, error, fmt="o", markersize=3, capsize=2, linewidth=1,
-                      color=ARM_COLOURS[arm], label=ARM_LABELS[arm])  # fmt: skip
+        axes.errorbar(place, rows.ratio, error, fmt=ARM_MARKERS[arm], markersize=3.5,
+                      capsize=2, linewidth=1, color=ARM_COLOURS[arm],
+                      label=ARM_LABELS[arm])  # fmt: skip
     labels = [quantity.replace("epochs to train loss ", "") for quantity in quantities]
     labels = [label.replace("final test loss", "final\ntest\nloss") for label in labels]
     axes.set_xticks(range(len(quantities)), labels, fontsize=6)

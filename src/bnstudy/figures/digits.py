@@ -6,7 +6,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bnstudy.figures.style import ARM_COLOURS, ARM_LABELS, STYLE, plain_log_ticks, ratio_ticks
+from bnstudy.figures.style import (
+    ARM_COLOURS,
+    ARM_LABELS,
+    COLUMN,
+    STYLE,
+    plain_log_ticks,
+    ratio_ticks,
+)
 from bnstudy.measures import digits_pairs
 from bnstudy.study import PAIR, FigureSettings
 
@@ -18,7 +25,7 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
     `significance`: their geometric mean and its interval."""
     runs, curves = tables["digits"], tables["digits_curves"]
     matplotlib.style.use(STYLE)
-    figure = Figure(layout="constrained", figsize=(3.5, 3.8))
+    figure = Figure(layout="constrained", figsize=(COLUMN, 3.4))
     panels = figure.subplot_mosaic([[*NETWORKS], ["ratio", "ratio"]], height_ratios=[5, 3])
     panels[NETWORKS[1]].sharey(panels[NETWORKS[0]])
     for network in NETWORKS:
@@ -62,8 +69,8 @@ def _ratios(axes: Axes, runs: pd.DataFrame, tests: pd.DataFrame) -> None:
                           color=ARM_COLOURS["batch"], markersize=4, capsize=3)  # fmt: skip
             text = f"{mean.ratio:.2f} ({mean.ratio_low:.2f} to {mean.ratio_high:.2f})"
             axes.annotate(text, (mean.ratio, row - 0.15), (0, 4), textcoords="offset points",
-                          ha="center", va="bottom", color=ARM_COLOURS["batch"],
-                          fontsize=6.5)  # fmt: skip
+                          ha="center", va="bottom", color=ARM_COLOURS["batch"], fontsize=6.5,
+                          bbox={"color": "white", "pad": 0.5})  # fmt: skip
     axes.set(xscale="log", xlabel="epochs to the dashed loss, with BN / without",
              xlim=(min(shown) / 1.05, max(shown) * 1.05), ylim=(1.45, -0.75),
              yticks=range(len(NETWORKS)), yticklabels=NETWORKS)  # fmt: skip

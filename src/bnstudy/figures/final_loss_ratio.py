@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnstudy.figures.style import ARM_COLOURS, plain_log_ticks, ratio_ticks, subplots
+from bnstudy.figures.style import ARM_COLOURS, COLUMN, plain_log_ticks, ratio_ticks, subplots
 from bnstudy.measures import log_ratio
 from bnstudy.study import FigureSettings
 
@@ -14,7 +14,7 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
     runs, tests = tables["runs"], tables["significance"]
     margin = study.analysis.equivalence_margin
     tests = tests[(tests.hypothesis == "H2a") & (tests.margin == margin)]
-    figure, axes = subplots(figsize=(3.5, 3.2))
+    figure, axes = subplots(figsize=(COLUMN, 2.6))
     axes.axhspan(1 / margin, margin, color="0.92", zorder=0)
     axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
     extremes = [1 / margin, margin]

@@ -4,7 +4,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnstudy.figures.style import ARM_COLOURS, ARM_LABELS, plain_log_ticks, ratio_ticks, subplots
+from bnstudy.figures.style import (
+    ARM_COLOURS,
+    ARM_LABELS,
+    ARM_MARKERS,
+    COLUMN,
+    plain_log_ticks,
+    ratio_ticks,
+    subplots,
+)
 from bnstudy.study import FigureSettings
 
 
@@ -12,13 +20,13 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
     """`runs`: a dot a run; last epoch over window median, against width: the noise avoided."""
     runs = tables["runs"]
     runs = runs[runs.in_grid & np.isfinite(runs.final_test_loss)]
-    figure, axes = subplots(figsize=(3.5, 3.2))
+    figure, axes = subplots(figsize=(COLUMN, 2.4))
     axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
     ratios = runs.last_test_loss / runs.final_test_loss
     for side, arm in ((-1, "none"), (1, "batch")):
         for index, (width, cell) in enumerate(ratios[runs.arm == arm].groupby(runs.width)):
             offset = np.exp(side * 0.15 + np.linspace(-0.1, 0.1, len(cell)))
-            axes.plot(width * offset, cell, "o", markersize=2, color=ARM_COLOURS[arm],
+            axes.plot(width * offset, cell, ARM_MARKERS[arm], markersize=2, color=ARM_COLOURS[arm],
                       label=ARM_LABELS[arm] if index == 0 else None)  # fmt: skip
     window = study.analysis.final_window
     axes.set(xscale="log", yscale="log", xlabel="width (hidden units)",

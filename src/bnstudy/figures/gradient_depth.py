@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bnstudy.figures.style import ARM_COLOURS, ARM_LABELS, subplots
+from bnstudy.figures.style import ARM_COLOURS, ARM_LABELS, COLUMN, subplots
 from bnstudy.measures import layer_factors
 from bnstudy.study import PAIR, FigureSettings
 
@@ -19,7 +19,7 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
     """
     gradients = tables["gradients"]
     initializations = list(dict.fromkeys(gradients.initialization)) or [""]
-    figure, axes = subplots(1, len(initializations), sharey=True, figsize=(3.5, 2.6))
+    figure, axes = subplots(1, len(initializations), sharey=True, figsize=(COLUMN, 2.4))
     axes = np.atleast_1d(axes)
     for panel, initialization in zip(axes, initializations, strict=True):
         panel.axhline(1, color="0.5", linewidth=0.6, zorder=1)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnstudy.figures.style import ARM_COLOURS, ARM_LABELS, grid_of_panels
+from bnstudy.figures.style import ARM_COLOURS, ARM_LABELS, grid_of_panels, log_ticks
 from bnstudy.statistics import performance_profile
 from bnstudy.study import PAIR, FigureSettings
 
@@ -25,8 +25,9 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
             axes.plot(limits, share, color=ARM_COLOURS[arm], label=ARM_LABELS[arm])
             axes.fill_between(limits, low, high, color=ARM_COLOURS[arm], alpha=0.15, linewidth=0)
         axes.set(xscale="log", ylim=(-0.03, 1.03), title=f"width {width}")
+        log_ticks(axes.xaxis, limits[0], limits[-1])
     if widths:
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
-    figure.supxlabel("final test loss τ (per sample)", fontsize=8)
-    figure.supylabel("share of runs at or below τ", fontsize=8)
+    figure.supxlabel("final test loss τ (per sample)")
+    figure.supylabel("share of runs at or below τ")
     return figure

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bnstudy.figures.style import SEQUENCE, ratio_ticks, subplots
+from bnstudy.figures.style import PAGE, SEQUENCE, ratio_ticks, subplots
 from bnstudy.study import FigureSettings
 
 PANELS = {"final_test_loss": "final test loss", "epochs_to": "epochs to the primary threshold"}
@@ -18,7 +18,7 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
     effects = tables["effects"]
     effects = effects[effects.arm == "batch"]
     rows = list(dict.fromkeys(effects.label))
-    figure, panels = subplots(1, 2, sharey=True, figsize=(6.6, 1 + 0.22 * max(len(rows), 1)))
+    figure, panels = subplots(1, 2, sharey=True, figsize=(PAGE, 0.8 + 0.17 * max(len(rows), 1)))
     for axes, (quantity, title) in zip(panels, PANELS.items(), strict=True):
         _panel(axes, effects[effects.quantity == quantity], rows)
         axes.set(title=title, xlabel="with BN / without")

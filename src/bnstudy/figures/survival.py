@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bnstudy.figures.style import ARM_COLOURS, ARM_LABELS, grid_of_panels
+from bnstudy.figures.style import ARM_COLOURS, ARM_LABELS, grid_of_panels, log_ticks
 from bnstudy.measures import threshold_columns
 from bnstudy.statistics import kaplan_meier
 from bnstudy.study import PAIR, FigureSettings
@@ -31,13 +31,14 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
                 _curve(axes, cell[cell.arm == arm], threshold, ARM_COLOURS[arm], line)
         axes.set(xscale="log", xlim=_range(runs, thresholds), ylim=(-0.03, 1.03),
                  title=f"width {width}")  # fmt: skip
+        log_ticks(axes.xaxis, *axes.get_xlim())
     for arm in PAIR:
         panels[0].plot([], [], color=ARM_COLOURS[arm], label=ARM_LABELS[arm])
     for threshold, line in thresholds.items():
         panels[0].plot([], [], line, color="0.4", label=f"train loss {threshold:g}")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
-    figure.supxlabel("epoch", fontsize=8)
-    figure.supylabel("share of runs not yet there", fontsize=8)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    figure.supxlabel("epoch")
+    figure.supylabel("share of runs not yet there")
     return figure
 
 

@@ -1,0 +1,60 @@
+"""Whatever dies in the middle, the documented next command gives what an undisturbed run gives."""
+
+import random
+
+import pytest
+
+from tests.faults.victim import HERE, TARGETS, Victim
+
+FILES_OF = {"dataset": 1, "train": 4, "runs": 1, "rows": 1, "track": 1, "figure": 3}
+MOMENTS = 36  # of the extended run, in chains of three
+WAYS = [
+    "both",
+    "terminate",
+    "interrupt",
+    "snakemake",
+    "job",
+]  # the rest is done after a job's death
+
+
+def suffer(victim: Victim, undisturbed, faults: list, chain: list[tuple[str, int, float]]) -> None:
+    for way, jobs, seconds in chain:
+        if not victim.disturb(way, jobs, seconds):
+            break
+        faults.append(f"{way}, {seconds:.1f} s after {jobs} jobs had started")
+        if way in ("snakemake", "both"):
+            assert "--unlock" in victim.snakemake(*TARGETS).stderr, "what to do about the lock"
+            victim.unlock()
+    victim.go_on()
+    victim.check(undisturbed)
+
+
+def test_a_study_survives_each_way_to_be_disturbed(tmp_path, undisturbed, faults):
+    moments = random.Random(0)
+    chain = [(way, moments.randint(1, 2), moments.uniform(0, 1)) for way in WAYS]
+    suffer(Victim(tmp_path), undisturbed, faults, chain)
+    assert len(faults) >= 4
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("seed", range(MOMENTS // 3))
+def test_a_study_survives_random_moments(tmp_path, undisturbed, faults, seed):
+    moments = random.Random(1000 + seed)
+    chain = [(moments.choice(WAYS), moments.randint(1, 4), moments.uniform(0, 3)) for _ in range(3)]
+    suffer(Victim(tmp_path), undisturbed, faults, chain)
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("whom", ["job", "both"])
+@pytest.mark.parametrize("rule", list(FILES_OF))
+def test_a_study_survives_death_between_any_two_files(tmp_path, undisturbed, faults, rule, whom):
+    victim = Victim(tmp_path)
+    for number in range(1, FILES_OF[rule] + 1):
+        for when in ("before", "after"):
+            fault = {"FAULT": f"{rule}:{number}:{when}:{whom}", "PYTHONPATH": str(HERE / "inject")}
+            assert victim.start(**fault).wait(timeout=600) != 0
+            faults.append(f"{rule}: {whom} {when} file {number}")
+            if whom == "both":
+                victim.unlock()
+    victim.go_on()
+    victim.check(undisturbed)

@@ -1,0 +1,117 @@
+"""Full, read-only and failing disks: noticed, named, and made good by the documented command."""
+
+import os
+import subprocess
+
+import pytest
+
+from bnstudy.files import read_csv
+from tests.faults.victim import TARGETS, Victim
+
+pytestmark = pytest.mark.extended  # whole studies; tests/unit/test_files.py reads damaged files
+DIRECTORY = "results/training/batch/width_5/seeds_0"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished study, whose files the tests damage and repair."""
+    study = Victim(tmp_path_factory.mktemp("finished"))
+    study.go_on()
+    return study
+
+
+def halve(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def flip(content: bytes) -> bytes:
+    place = len(content) // 3
+    return content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "redone"),
+    [
+        (f"{DIRECTORY}/curves.parquet", flip, {"train": 1}),
+        (f"{DIRECTORY}/curves.parquet", halve, {"train": 1}),
+        (f"{DIRECTORY}/measures.parquet", flip, {"train": 1}),
+        (f"{DIRECTORY}/record.json", halve, {"train": 1}),
+        ("results/datasets/seeds_0.npz", flip, {"dataset": 1, "train": 2}),
+        ("results/tables/runs.csv", halve, {"runs": 1}),
+        ("results/tables/curves.parquet", flip, {"curves": 1}),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_named_and_only_it_is_made_anew(
+    finished, undisturbed, faults, file, damage, redone
+):
+    faults.append(f"{file} damaged")
+    path = finished.folder / file
+    path.write_bytes(damage(path.read_bytes()))
+    result = finished.snakemake(*TARGETS)
+    assert result.returncode != 0
+    assert f"{file} is damaged" in result.stderr and "Delete it and run snakemake" in result.stderr
+    assert finished.snakemake(*TARGETS).returncode != 0, "not before all is well"
+    path.unlink()
+    planned = finished.planned(*TARGETS)
+    assert {rule: n for rule, n in planned.items() if rule in ("dataset", "train")} == {
+        rule: n for rule, n in redone.items() if rule in ("dataset", "train")
+    }
+    finished.check(undisturbed)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A function that mounts a disk of this size at `tmp_path`/disk, or changes it."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if (
+        os.geteuid()
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=64k", "none", disk], check=False
+        ).returncode
+    ):
+        pytest.skip("mounting a small disk needs root")
+
+    def remount(option: str):
+        subprocess.run(["mount", "-o", f"remount,{option}", disk], check=True)
+
+    yield disk, remount
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_full_disk_loses_nothing(tmp_path, small_disk, undisturbed, faults):
+    """The disk that holds all of the study grows a little each time: full while it trains, then
+    while it collects, draws and tracks."""
+    disk, remount = small_disk
+    study = Victim(tmp_path)
+    arguments = ["--directory", str(disk), *TARGETS]
+    for size in (100, 250, 350, 450, 700, 1200, 3000, 5000):
+        remount(f"size={size}k")
+        result = study.snakemake(*arguments)
+        if result.returncode == 0:
+            break
+        faults.append(f"disk full at {size} kB")
+        said = "No space left" in result.stderr or "disk is full" in result.stderr
+        assert said, result.stderr[-3000:]
+    assert len(faults) >= 4
+    remount("size=200m")
+    study.snakemake("--directory", str(disk), "--unlock")
+    result = study.snakemake(*arguments)
+    assert result.returncode == 0, result.stderr[-3000:]
+    study.folder = disk
+    assert study.results() == undisturbed
+    assert read_csv(disk / "results/tables/runs.csv").run_key.is_unique
+
+
+def test_a_read_only_disk_is_named(tmp_path, small_disk, faults):
+    disk, remount = small_disk
+    study = Victim(tmp_path)
+    remount("size=200m")
+    assert study.snakemake("--directory", str(disk), "results/datasets/seeds_0.npz").returncode == 0
+    remount("ro")
+    faults.append("read-only disk")
+    result = study.snakemake("--directory", str(disk), *TARGETS)
+    assert result.returncode != 0 and "Read-only file system" in result.stderr
+    remount("rw")
+    result = study.snakemake("--directory", str(disk), *TARGETS)
+    assert result.returncode == 0, result.stderr[-3000:]

@@ -1,0 +1,109 @@
+"""A small study that is started to be disturbed, and what must hold of it afterwards."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import mlflow
+import psutil
+
+from bnstudy.files import digests, read_csv, read_json, read_parquet
+from tests.clone import Clone
+
+HERE = Path(__file__).parent
+SMALL = HERE / "small.yaml"
+TARGETS = ["results/claims.md", "results/tables/curves.parquet", "results/tracking/runs.json",
+           "results/figures/survival.pdf"]  # fmt: skip
+
+
+class Victim(Clone):
+    """A small study that is started to be disturbed."""
+
+    def __init__(self, folder: Path):
+        super().__init__(folder, SMALL)
+
+    def start(self, **environment: str) -> subprocess.Popen:
+        with (self.folder / "disturbed.log").open("w") as log:
+            return subprocess.Popen(
+                self.command(*TARGETS), cwd=self.folder, stdout=log, stderr=subprocess.STDOUT,
+                env=os.environ | environment, start_new_session=True,
+            )  # fmt: skip
+
+    def jobs(self, of: psutil.Process | None = None) -> list[psutil.Process]:
+        """Processes that run a script of this study: those of one Snakemake, or any orphan too."""
+        found = []
+        with contextlib.suppress(psutil.Error):
+            for process in of.children(recursive=True) if of else psutil.process_iter():
+                with contextlib.suppress(psutil.Error):
+                    command = " ".join(process.cmdline())
+                    if f"{self.folder}/.snakemake/scripts" in command and "bash" not in command:
+                        found.append(process)
+        return found
+
+    def disturb(self, way: str, jobs: int, seconds: float) -> bool:
+        """Start, wait until so many jobs have started and so many seconds more, and strike in this
+        way; False where the study was done before."""
+        process, seen = self.start(), set()
+        snakemake = psutil.Process(process.pid)
+        while process.poll() is None and len(seen) < jobs:
+            seen |= {job.pid for job in self.jobs(snakemake)}
+            time.sleep(0.05)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        if process.poll() is not None:
+            return False
+        match way:
+            case "job":
+                for job in self.jobs(snakemake)[:1]:
+                    job.kill()
+            case "snakemake":
+                process.kill()  # its jobs go on as orphans
+            case "both":
+                os.killpg(process.pid, signal.SIGKILL)
+            case "interrupt":
+                process.send_signal(signal.SIGINT)
+            case "terminate":
+                process.terminate()
+        process.wait(timeout=600)
+        return True
+
+    def unlock(self) -> None:
+        assert self.snakemake("--unlock").returncode == 0
+
+    def go_on(self) -> None:
+        """What the README says to do next: the same command; `--unlock` first where it asks."""
+        result = self.snakemake(*TARGETS)
+        if "Directory cannot be locked" in result.stderr:
+            assert "--unlock" in result.stderr
+            self.unlock()
+            result = self.snakemake(*TARGETS)
+        assert result.returncode == 0, result.stderr[-4000:]
+
+    def rest(self) -> None:
+        """Wait until orphans have ended."""
+        while self.jobs():
+            time.sleep(0.1)
+
+    def check(self, undisturbed: dict[str, bytes]) -> None:
+        """Whole, identical, tidy, and once in MLflow."""
+        self.rest()
+        self.go_on()  # an orphan may have written since; else this does nothing
+        results = self.results()
+        assert results.keys() == undisturbed.keys()
+        assert {n for n in results if results[n] != undisturbed[n]} == set()
+        left = [p for p in (self.folder / "results").rglob(".*") if p.is_file()]
+        assert left == [p for p in left if p.name.startswith(".snakemake")]
+        for record in (self.folder / "results/training").rglob("record.json"):
+            files = [p for p in record.parent.iterdir() if p != record]
+            assert digests(files) == read_json(record)["files"]
+            read_parquet(record.with_name("curves.parquet"))
+        client = mlflow.MlflowClient(f"sqlite:///{self.folder}/mlflow.db")
+        experiment = client.get_experiment_by_name("small")
+        tracked = client.search_runs([experiment.experiment_id], max_results=1000)
+        assert {run.info.status for run in tracked} == {"FINISHED"}
+        keys = [run.data.tags["run_key"] for run in tracked if "run_key" in run.data.tags]
+        trained = read_csv(self.folder / "results/tables/runs.csv").run_key
+        assert len(set(keys)) == len(keys) and set(trained) <= set(keys)

@@ -1,0 +1,121 @@
+"""The report in a real browser, from disk and without a network: all it holds can be seen."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bnstudy.figures.captions import CAPTIONS, TABLES
+
+playwright = pytest.importorskip("playwright.sync_api")
+pytestmark = pytest.mark.ui
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = "/usr/bin/chromium"
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+           "--disable-background-networking", "--disable-component-update",
+           "--disable-sync"]  # fmt: skip
+FIGURES = [name for name in CAPTIONS if name not in ("horizon", "settings_ratio")]
+PAGES = [name for name in TABLES if not name.startswith("extended/")]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """The report of a tiny study, made as `make` does."""
+    folder = tmp_path_factory.mktemp("study")
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--snakefile", ROOT / "Snakefile",
+               "--configfile", ROOT / "tests/config.yaml", "--directory", folder]  # fmt: skip
+    for options in ([], ["--report", "results/report.html"]):
+        result = subprocess.run(
+            [*command, *options], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, result.stderr[-3000:]
+    return folder / "results" / "report.html"
+
+
+@pytest.fixture(scope="module")
+def page(report):
+    """The opened report, with what the browser complained of or asked a network for."""
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        page = browser.new_page(viewport={"width": 1300, "height": 900})
+        page.complaints = []
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.on("console", lambda message: message.type == "error"
+                and page.complaints.append(message.text))  # fmt: skip
+        page.on("request", lambda request: request.url.startswith(("http", "ws"))
+                and page.complaints.append(request.url))  # fmt: skip
+        page.goto(report.as_uri())
+        yield page
+        browser.close()
+
+
+def shown(page, category):
+    """Open each result of a category in turn; yields the report's view of it."""
+    page.goto(page.url.split("#")[0])
+    page.get_by_role("link", name=category, exact=True).click()
+    eyes = page.locator("a[iconname=eye]")
+    eyes.first.wait_for()
+    for index in range(eyes.count()):
+        eyes.nth(index).click()
+        yield page
+
+
+def test_it_says_what_it_is_about(page):
+    page.get_by_text("Begin with").wait_for()
+    assert "30 epochs on 7 seeds" in page.inner_text("#app")
+
+
+def test_every_figure_is_displayed_and_has_its_caption(page):
+    count = 0
+    for view in shown(page, "Figures"):
+        image = view.locator("#app img:not([src*='logo.svg'])")
+        image.wait_for()
+        assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
+        assert image.bounding_box()["width"] > 100
+        count += 1
+    assert count == len(FIGURES)
+    captions = page.evaluate("Object.values(results).map(r => r.caption ?? '').join(' ')")
+    for name in FIGURES:
+        assert CAPTIONS[name].title in captions
+
+
+def test_the_claims_are_shown_with_their_figures(page):
+    (view,) = shown(page, "Claims")
+    frame = view.frame_locator("iframe")
+    frame.get_by_role("heading", name="The article's five claims").wait_for()
+    assert frame.locator("h2").count() == 6  # a claim each, and the sensitivity
+    images = frame.locator("img")
+    assert images.count() == 5
+    for index in range(5):
+        assert images.nth(index).evaluate("image => image.naturalWidth") > 100
+
+
+def test_every_table_is_shown(page):
+    headings = []
+    for view in shown(page, "Tables"):
+        frame = view.frame_locator("iframe")
+        frame.locator("tbody tr").first.wait_for()
+        headings.append(frame.locator("h1").inner_text())
+    assert sorted(headings) == sorted(TABLES[name].title for name in PAGES)
+
+
+def test_the_paper_is_in_it(page):
+    (view,) = shown(page, "Paper")
+    assert (
+        view.locator("[src^='data:application/pdf'], [data^='data:application/pdf']").count() == 1
+    )
+
+
+def test_it_has_run_times(page):
+    page.goto(page.url.split("#")[0])
+    page.get_by_role("link", name="Statistics", exact=True).click()
+    page.locator("canvas, svg.marks").first.wait_for()
+
+
+def test_it_needed_no_network_and_nothing_went_wrong(page):
+    for category in ("Claims", "Figures", "Tables", "Paper"):
+        for view in shown(page, category):
+            view.wait_for_timeout(200)
+    assert page.complaints == []

@@ -1,0 +1,17 @@
+"""The files of settings, looked at before Snakemake reads them: it takes the last of two keys."""
+
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT / "src"))
+
+from bnstudy.study import ConfigError, check_yaml
+
+try:
+    for path in [ROOT / "config.yaml", *workflow.config_settings.configfiles]:
+        check_yaml(path)
+except ConfigError as error:
+    raise WorkflowError(f"The configuration cannot be used:\n{error}")
