@@ -93,7 +93,7 @@ def test_without_mlflow_the_study_is_done_and_says_what_is_owed(clone, monkeypat
     (clone.folder / "mlflow.db").unlink()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    result = clone.snakemake("track", "--forcerun", "track_runs")
+    result = clone.snakemake("--forcerun", "track_runs")
     assert result.returncode == 0, result.stderr[-3000:]
     assert "is not (wholly) in MLflow" in result.stderr and "`make track`" in result.stderr
     monkeypatch.delenv("MLFLOW_TRACKING_URI")

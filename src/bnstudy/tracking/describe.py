@@ -232,6 +232,7 @@ def _cell(
         tags={
             "study": study.mlflow.experiment, "variant": first.variant, **names,
             "seeds": f"{len(grid)}, from {grid.seed.min()} to {grid.seed.max()}",
+            "mlflow.runColor": style.ARM_COLOURS[arm],  # as in the study's figures
             **_provenance(records),
             **({"not_finite": not_finite} if not_finite else {}),
         },

@@ -38,12 +38,14 @@ class Watcher:
         """Track what is new since the last look; a line that says what, None if nothing was."""
         plan = read_json(self.directory / "logs" / "plan.json")
         study = Study.from_config(plan["study"])
-        shares = defaultdict(list)
+        shares, unfinished = defaultdict(list), set()
         for arm, width, start, _ in plan["blocks"]:
             share, _ = share_done(self.directory, arm, width, start, plan["started"])
             shares[arm, width].append(share)
+            if not self._record(arm, width, start).exists():  # its log may say: all epochs done
+                unfinished.add((arm, width))
         records = self._finished(plan["blocks"])
-        training = {c: sum(s) / len(s) for c, s in shares.items() if min(s) < 1}
+        training = {cell: sum(shares[cell]) / len(shares[cell]) for cell in unfinished}
         now = {r: r.stat().st_mtime for r in records}, {c: round(s, 2) for c, s in training.items()}
         if not records or now == self.seen:
             return None
@@ -69,12 +71,12 @@ class Watcher:
             give_up(chosen_uri(study.mlflow.tracking_uri), study.mlflow.experiment, self.directory)
 
     def _finished(self, blocks: Sequence[Sequence]) -> list[Path]:
-        folder = self.directory / "results" / "training"
-        records = [
-            folder / arm / f"width_{width}" / f"seeds_{start}" / "record.json"
-            for arm, width, start, _ in blocks
-        ]
+        records = [self._record(arm, width, start) for arm, width, start, _ in blocks]
         return [record for record in records if record.exists()]
+
+    def _record(self, arm: str, width: int, start: int) -> Path:
+        block = Path(arm) / f"width_{width}" / f"seeds_{start}"
+        return self.directory / "results" / "training" / block / "record.json"
 
     def _runs(self, record: Path, study: Study) -> pd.DataFrame:
         """The rows of runs.csv of one block."""
