@@ -17,7 +17,7 @@ from bnstudy.study import Study
 
 ROOT = Path(__file__).parents[2]
 # A generated part stands between <!-- name: … --> and <!-- end of name -->.
-PART = r"(<!-- {name}: [^\n]*-->\n).*?(\n<!-- end of {name} -->)"
+PART = r"(<!-- {name}: [^\n]*-->\n).*?(<!-- end of {name} -->)"
 
 
 def findings(published: Path) -> str:
@@ -58,7 +58,7 @@ def filled(text: str, parts: dict[str, str]) -> str:
         pattern = re.compile(PART.format(name=name), re.DOTALL)
         if not pattern.search(text):
             raise ValueError(f"README.md has no place for {name!r}: <!-- {name}: … -->")
-        text = pattern.sub(lambda found, content=content: found[1] + content + found[2], text)
+        text = pattern.sub(lambda found, content=content: f"{found[1]}{content}\n{found[2]}", text)
     return text
 
 

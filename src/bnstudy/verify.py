@@ -135,12 +135,12 @@ def _thinned_like(ours: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
 def report(outcomes: Sequence[Outcome]) -> str:
     """A line a check, and what differs."""
     lines = [
-        f"{'table':22}{'what':28}{'values':>9}{'identical':>11}{'largest':>10}{'allowed':>9}  "
+        f"{'table':24}{'what':28}{'values':>9}{'identical':>11}{'largest':>10}{'allowed':>9}  "
     ]
     for check, verdict, values, same, largest, examples in outcomes:
         allowed = "equal" if check.tolerance is None else f"{check.tolerance:g}"
         lines.append(
-            f"{check.table:22.22}{check.what:28}{values:11}{same:11}{largest:11.2g}{allowed:>11}  "
+            f"{check.table:24}{check.what:28}{values:11}{same:11}{largest:11.2g}{allowed:>11}  "
             f"{verdict}"
         )
         lines += [f"    {example}" for example in examples[:5]]
