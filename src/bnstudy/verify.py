@@ -135,7 +135,7 @@ def _thinned_like(ours: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
 def report(outcomes: Sequence[Outcome]) -> str:
     """A line a check, and what differs."""
     lines = [
-        f"{'table':24}{'what':28}{'values':>9}{'identical':>11}{'largest':>10}{'allowed':>9}  "
+        f"{'table':24}{'what':28}{'values':>11}{'identical':>11}{'largest':>11}{'allowed':>11}"
     ]
     for check, verdict, values, same, largest, examples in outcomes:
         allowed = "equal" if check.tolerance is None else f"{check.tolerance:g}"
