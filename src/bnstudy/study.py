@@ -462,10 +462,10 @@ class Study(FigureSettings):
         return self._within(start, ranges | {self.extended_seeds})
 
     def variants(self) -> list[Variant]:
-        """What the extended study varies, one setting at a time."""
+        """What the extended study varies, one setting at a time; not what the grid has already."""
         extended = self.extended
         variants = [
-            Variant("width", None, PAIR, [w for w in extended.widths if w not in self.grid.widths]),
+            Variant("width", None, PAIR, extended.widths),
             Variant("epochs", extended.horizon.epochs, PAIR, extended.horizon.widths),
             Variant("dropout", None, ("dropout",), extended.dropout.widths),
         ]
@@ -474,7 +474,8 @@ class Study(FigureSettings):
             variants += [Variant(kind, value, PAIR, part.widths) for value in part.values]
         sizes, widths = extended.minibatches.sizes, extended.minibatches.widths
         variants += [Variant("batch_size", size, PAIR, widths) for size in sizes]
-        return [variant for variant in variants if variant.widths]
+        fresh = (v._replace(widths=[w for w in v.widths if self._adds(v, w)]) for v in variants)
+        return [variant for variant in fresh if variant.widths]
 
     def run_settings(self, arm: str, variant: Variant | None = None) -> dict[str, Any]:
         """The settings that determine a run of `arm`, beside its width and seed.
@@ -503,6 +504,14 @@ class Study(FigureSettings):
     def _starts(self, seeds: Iterable[int]) -> list[int]:
         size = self.training.block_size
         return sorted({seed - seed % size for seed in seeds})
+
+    def _adds(self, variant: Variant, width: int) -> bool:
+        """Whether a variant has a run at `width` that the grid does not have."""
+        return any(
+            self.run_settings(arm, variant) != self.run_settings(arm)
+            or self.grid_seeds not in self._seed_ranges(Cell(arm, width))
+            for arm in variant.arms
+        )
 
     def _seed_ranges(self, cell: Cell) -> list[range]:
         """The seeds of `cell` as ranges: a study of a million runs asks for them block by block."""

@@ -136,6 +136,18 @@ def test_the_extended_study_varies_one_setting_at_a_time(config):
     assert changed["dropout"] == {"dropout"}
 
 
+def test_the_extended_study_leaves_out_what_the_grid_has(config):
+    """Two runs of the same settings would be one run under two names."""
+    config["grid"]["arms"].append("dropout")
+    config["training"] |= {"learning_rate": 0.003, "epochs": 60000}
+    config["extended"]["widths"] = [300, 1000]
+    config["extended"]["horizon"]["widths"] = [10, 50]
+    variants = {variant.name: variant.widths for variant in Study.from_config(config).variants()}
+    assert variants["width"] == [1000] and variants["epochs_60000"] == [50]
+    assert "learning_rate_0.003" not in variants and "dropout" not in variants
+    assert variants["learning_rate_0.01"] == [100, 300]
+
+
 def test_datasets_are_made_for_the_extended_seeds_too(config):
     config["extended"]["seeds"] = {"first": 2000, "count": 3}
     assert Study.from_config(config).dataset_seeds(2000) == [2000, 2001, 2002]
