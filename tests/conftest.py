@@ -1,6 +1,7 @@
 """What the tests share."""
 
 import copy
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -10,9 +11,19 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 
+# Whatever server this machine's user tracks to, the tests track to none but their own.
+os.environ.pop("MLFLOW_TRACKING_URI", None)
+
 # The same examples each time: a failure is a change of the code, not of the luck.
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def _environment_names_no_server():
+    """`mlflow.set_tracking_uri` writes to the environment, which later tests' commands inherit."""
+    yield
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
 
 
 @pytest.fixture(scope="session")
