@@ -10,7 +10,7 @@ import itertools
 import json
 import os
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -180,13 +180,19 @@ def write_parquet(path: str | Path, tables: Iterable[pa.Table]) -> None:
             writer.write_table(table, row_group_size=len(table))
 
 
-def read_parquet(path: str | Path, **where: str | int) -> pa.Table:
-    """The table in `path`; only rows where the named columns have these values."""
-    filters = [(column, "=", value) for column, value in where.items()] or None
+def read_parquet(
+    path: str | Path, columns: Sequence[str] | None = None, **where: str | int | list[int]
+) -> pa.Table:
+    """The table in `path`; only rows where the named columns have these values (or one of these),
+    and only these `columns`, if given."""
+    filters = [
+        (name, "in" if isinstance(value, list) else "=", value) for name, value in where.items()
+    ]
     with _refusing_damage(path):
         return pq.read_table(
-            path, filters=filters, partitioning=None, page_checksum_verification=True
-        )
+            path, columns=columns, filters=filters or None, partitioning=None,
+            page_checksum_verification=True,
+        )  # fmt: skip
 
 
 def read_curves(path: str | Path, **where: str | int) -> pd.DataFrame:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from bnstudy.files import read_csv
+from bnstudy.files import read_csv, read_parquet
 from bnstudy.measures import log_spaced_epochs
 
 ROOT = Path(__file__).parents[2]
@@ -148,7 +148,7 @@ def report(outcomes: Sequence[Outcome]) -> str:
 
 
 def publish(results: Path, published: Path) -> None:
-    """Copy the tables that are small the figures (PNG, SVG) and the paper; the curves thinned."""
+    """Copy the small tables, the figures (PNG, SVG) and the paper; the curves thinned."""
     for folder in (published / "tables", published / "figures"):
         shutil.rmtree(folder, ignore_errors=True)
     for source in sorted((results / "tables").rglob("*.csv")):
@@ -165,9 +165,9 @@ def publish(results: Path, published: Path) -> None:
     for paper in results.glob("paper*.pdf"):
         shutil.copyfile(paper, published / paper.name)
     curves = results / "tables" / "curves.parquet"
-    epochs = 1 + pq.read_table(curves, columns=["epoch"])["epoch"].to_numpy().max()
+    epochs = 1 + read_parquet(curves, ["epoch"])["epoch"].to_numpy().max()
     shown = log_spaced_epochs(int(epochs), POINTS).tolist()
-    thinned = pq.read_table(curves, filters=[("epoch", "in", shown)], partitioning=None)
+    thinned = read_parquet(curves, epoch=shown)
     pq.write_table(thinned, published / "tables" / THINNED, compression="zstd")
 
 

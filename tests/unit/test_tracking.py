@@ -360,7 +360,7 @@ def test_a_diverged_run_has_failed_and_names_what_is_not_finite(tracked):
 def test_a_second_call_changes_nothing(study, monkeypatch):
     before = rows_of(study)
     with monkeypatch.context() as patch:
-        patch.setattr(describe.pq, "read_table", None)  # it does not even read the curves
+        patch.setattr(describe, "read_parquet", None)  # it does not even read the curves
         receipt = track_study(study)
     assert (receipt["created"], receipt["already_there"]) == (0, TOTAL)
     assert receipt["total"] == TOTAL

@@ -6,7 +6,8 @@ measures of the features, the final weights (with all that is needed to go on) a
 
 
 onstart:
-    # what `make progress`, `make watch` and `make ui` go by; imported here, since it loads pandas and is not needed to plan
+    # What `make progress`, `make watch` and `make ui` go by. Imported here, since it loads pandas and
+    # is not needed to plan.
     from bnstudy.files import write_json
 
     write_json(

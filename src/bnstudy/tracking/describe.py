@@ -23,11 +23,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from mlflow.entities import DatasetInput
 
 from bnstudy.figures import cell_curves, style
-from bnstudy.files import digest_files, read_csv, read_json, write_json
+from bnstudy.files import digest_files, read_csv, read_json, read_parquet, write_json
 from bnstudy.measures import log_ratio, log_spaced_epochs
 from bnstudy.study import Study
 from bnstudy.tracking import notes, views
@@ -301,10 +300,8 @@ class Histories:
 
     def _block(self, folder: Path, epochs: int) -> pd.DataFrame:
         shown = log_spaced_epochs(epochs, self.points).tolist()
-        table = pq.read_table(
-            folder / "curves.parquet", columns=["seed", "epoch", *LOSSES.values()],
-            filters=[("epoch", "in", shown)], partitioning=None,
-        )  # fmt: skip
+        columns = ["seed", "epoch", *LOSSES.values()]
+        table = read_parquet(folder / "curves.parquet", columns, epoch=shown)
         return table.to_pandas().set_index(["seed", "epoch"]).sort_index()
 
 
