@@ -43,9 +43,15 @@ localrules:
 
 
 rule all:
-    """The whole study: tables, figures, the paper, and every run in MLflow."""
+    """The whole study: tables, figures, the paper, and every run in MLflow.
+
+    Asks for what every rule makes. A failed job takes its old files away; were they not asked for
+    here, Snakemake would not miss them, and leave what was once made from them as it is.
+    """
     default_target: True
     input:
+        dataset_files(BLOCKS),
+        block_files("record.json"),
         rules.curves.output,
         rules.measures.output,
         rules.runs.output,
@@ -57,12 +63,14 @@ rule all:
         rules.paper.output,
         rules.claims_page.output,
         expand("results/pages/{table}.html", table=TABLE_PAGES),
-        rules.track.output if STUDY.mlflow.enabled else [],
+        [rules.track_runs.output, rules.track.output] if STUDY.mlflow.enabled else [],
 
 
 rule extended:
     """What the default study leaves out: wider, longer, other settings, label noise, dropout."""
     input:
+        dataset_files(EXTENDED_BLOCKS),
+        extended_block_files("record.json"),
         rules.extended_curves.output,
         rules.extended_measures.output,
         rules.extended_runs.output,

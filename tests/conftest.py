@@ -46,6 +46,7 @@ def config(_config):
 def pytest_terminal_summary(terminalreporter):
     """What the fault injection and the fuzzing did: totals of what their tests have recorded."""
     injected = lost = 0
+    slowest = 0.0
     counts = Counter()
     for outcome in ("passed", "failed"):
         for report in terminalreporter.stats.get(outcome, []):
@@ -55,9 +56,13 @@ def pytest_terminal_summary(terminalreporter):
                     lost += len(value) * (outcome == "failed")
                 elif name in ("inputs tried", "refused", "accepted", "tracebacks"):
                     counts[name] += value
+                elif name == "longest refusal, processor s":
+                    slowest = max(slowest, value)
     if injected or counts:
         terminalreporter.section("what was tried")
         terminalreporter.line(
             f"faults: {injected} injected, {injected - lost} recovered, {lost} lost"
         )
         terminalreporter.line(", ".join(f"{name}: {count}" for name, count in counts.items()))
+    if slowest:
+        terminalreporter.line(f"longest refusal by the command: {slowest} processor seconds")

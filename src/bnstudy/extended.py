@@ -1,6 +1,9 @@
 """The extended study's tables: one row a run, BN's effect a setting, and the long horizon.
 
-Exploratory throughout: effects with intervals, and p that is adjusted for nothing.
+Exploratory throughout: effects with intervals, and p that is adjusted for nothing. A run that
+diverged counts against its arm as in the default study (bnstudy.measures): of a loss it has the
+worst value of its cell, of epochs the budget; a ratio of its losses is none, so there its pair is
+left out. Each row counts these runs: `failed_none`, `failed_arm`.
 """
 
 from collections.abc import Sequence
@@ -13,7 +16,15 @@ import pandas as pd
 from bnstudy import statistics
 from bnstudy.files import read_json
 from bnstudy.hypotheses import attempt, effect_of, generator_of
-from bnstudy.measures import log_ratio, log_spaced_epochs, threshold_columns
+from bnstudy.measures import (
+    TARGET_VARIANCE,
+    failures,
+    failures_as_worst,
+    final_loss,
+    log_ratio,
+    log_spaced_epochs,
+    threshold_columns,
+)
 from bnstudy.study import PAIR, Analysis
 
 # How a run differs from the default study's: columns of the extended tables.
@@ -76,11 +87,13 @@ def effects(extended: pd.DataFrame, default: pd.DataFrame, analysis: Analysis) -
     partners = partners.assign(kind="dropout", variant="dropout")
     runs = pd.concat([base, partners, extended], ignore_index=True)  # dropout's own rows last
     runs["epochs_to"] = runs[threshold_columns(analysis.primary.threshold)[0]]
-    runs["test_over_train"] = runs.final_test_loss / runs.final_train_loss
+    finite = runs.status == "finished"
+    runs["test_over_train"] = (runs.final_test_loss / runs.final_train_loss).where(finite)
     rows = []
     for (kind, variant, width), cell in runs.groupby(["kind", "variant", "width"], sort=False):
         arm = "dropout" if kind == "dropout" else "batch"
         label = f"{LABELS[kind]}, width {width}".format(**cell.iloc[-1])
+        failed = failures(cell, width, arm)
         for quantity in ("final_test_loss", "epochs_to", "test_over_train"):
             d = log_ratio(cell, width, quantity, arm)
             name = ("extended", variant, width, quantity)
@@ -91,6 +104,7 @@ def effects(extended: pd.DataFrame, default: pd.DataFrame, analysis: Analysis) -
             rows.append({
                 "kind": kind, "variant": variant, "label": label, "arm": arm, "reference": "none",
                 "width": width, "quantity": quantity, **effect_of(d, analysis, *name),
+                "failed_none": failed[0], "failed_arm": failed[1],
                 "p": np.nan if p is None else p, "reason": reason,
             })  # fmt: skip
     return pd.DataFrame(rows, columns=None if rows else EFFECTS)
@@ -100,37 +114,38 @@ def horizon(curves: pd.DataFrame, analysis: Analysis, points: int = 40) -> pd.Da
     """H2c: one row a (width, number of epochs): ratio of median test losses, with its interval.
 
     `curves`: those of the long horizon. Medians over the final window before each point. `slope_*`:
-    geometric mean over seeds of the change of an arm's loss over the last doubling of the epochs;
-    1 would be converged.
+    geometric mean, over the seeds that have not diverged, of the change of an arm's loss over the
+    last doubling of the epochs; 1 would be converged. `failed_*`: those that have.
     """
     window = analysis.final_window
     rows = []
     for width, cell in curves.groupby("width"):
         medians = {arm: _medians(cell[cell.arm == arm], window, points) for arm in PAIR}
         for epochs in medians["none"].columns:
-            none, batch = (np.log(medians[arm][epochs]) for arm in PAIR)
-            effect = effect_of((batch - none).to_numpy(), analysis, "horizon", width, epochs)
+            losses = pd.DataFrame({arm: medians[arm][epochs] for arm in PAIR})
+            d = np.log(failures_as_worst(losses.stack(), TARGET_VARIANCE)).unstack()
+            effect = effect_of((d.batch - d.none).to_numpy(), analysis, "horizon", width, epochs)
             row = {"width": width, "epochs": epochs, **effect}
             for arm in PAIR:
                 row[f"slope_{arm}"] = _slope(medians[arm], epochs)
+                row[f"failed_{arm}"] = int(np.isinf(losses[arm]).sum())
             rows.append(row)
     return pd.DataFrame(rows, columns=None if rows else HORIZON)
 
 
 def _medians(curves: pd.DataFrame, window: int, points: int) -> pd.DataFrame:
-    """Median test loss of the window before each of some log-spaced numbers of epochs; a row a
-    seed, ordered."""
+    """Median test loss of the window before each of some log-spaced numbers of epochs, infinite
+    where the run has diverged; a row a seed, ordered."""
     losses = curves.pivot(index="seed", columns="epoch", values="test_loss").to_numpy()
     total = losses.shape[1]
     ends = {total} | {e + 1 for e in log_spaced_epochs(total, points) if e + 1 >= window}
     ends |= {(end + 1) // 2 for end in ends if end >= 2 * window}
-    return pd.DataFrame(
-        {end: np.median(losses[:, max(0, end - window) : end], axis=1) for end in sorted(ends)}
-    )
+    return pd.DataFrame({end: final_loss(losses[:, :end], window) for end in sorted(ends)})
 
 
 def _slope(medians: pd.DataFrame, epochs: int) -> float:
     half = (epochs + 1) // 2
     if half not in medians:
         return np.nan
-    return float(np.exp((np.log(medians[epochs]) - np.log(medians[half])).mean()))
+    going = medians[np.isfinite(medians[epochs])]
+    return float(np.exp((np.log(going[epochs]) - np.log(going[half])).mean()))

@@ -39,9 +39,11 @@ def _refusing_damage(path: str | Path) -> Iterator[None]:
     """Turn whatever a parser says of broken contents into DamagedFile."""
     try:
         yield
-    except (FileNotFoundError, PermissionError, DamagedFile):
+    except DamagedFile:
         raise
     except Exception as error:  # each format's library has its own, and bare ones from within
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the system's word on the file (missing, forbidden, unreadable), not a parser's
         cause = " ".join(str(error).split()) or type(error).__name__
         raise DamagedFile(path, cause) from error
 

@@ -521,7 +521,7 @@ def _failed(row) -> str:
         "their pairs are left out" if row.hypothesis.startswith("H3")
         else "they count as the slowest" if row.hypothesis == "H1" else "they count as the worst"
     )  # fmt: skip
-    return f"; {row.failed_batch} runs with BN and {row.failed_none} without diverged: {counted}"
+    return f"; diverged runs: {row.failed_batch} with BN, {row.failed_none} without; {counted}"
 
 
 def _judged(row) -> str:

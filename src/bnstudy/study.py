@@ -612,7 +612,8 @@ def _explain(error: Mapping[str, Any]) -> str:
         return f"{place}: missing; add it (config.yaml in the repository shows every key)"
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "invalid_key":
-        return f"{place}: a key must be a text"
+        within, key = _path(error["loc"][:-1]), _SHORT.repr(error["input"])
+        return f"{within}: {key} is no text, so no key{_suggestion(error['loc'])}"
     if isinstance(error["input"], Mapping):
         return f"{place}: {message}"  # the whole section would hide what is wrong with it
     return f"{place} is {_SHORT.repr(error['input'])}: {message}{_yaml_hint(error['input'])}"
@@ -623,8 +624,13 @@ _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxstring, _SHORT.maxother = 3, 12, 120,
 
 
 def _path(location: tuple) -> str:
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    parts = (f"[{part}]" if isinstance(part, int) else f".{_visible(part)}" for part in location)
     return "".join(parts).removeprefix(".") or "config"
+
+
+def _visible(key: str) -> str:
+    """A key as it stands there; in quotes where it would not be seen, or would break the line."""
+    return key if key and key.isprintable() and key.strip() == key else repr(key)
 
 
 def _suggestion(location: tuple) -> str:

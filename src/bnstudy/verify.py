@@ -104,6 +104,8 @@ def _compared(check: Check, ours: pd.DataFrame, published: pd.DataFrame) -> Outc
         largest = max(largest, distance.max()) if len(distance) else largest
         for place in distance.index[distance > (check.tolerance or 0)][:3]:
             examples.append(f"{place}, {column}: {theirs[place]} published, {mine[place]} here")
+    if not values:
+        return Outcome(check, "not published", 0, 0, 0.0, [])
     verdict = "identical" if same == values else "different" if examples else "within tolerance"
     return Outcome(check, verdict, values, same, float(largest), examples)
 
@@ -189,7 +191,7 @@ def main() -> int:
     changed = [e for o in outcomes if o.check.columns == ("verdict",) for e in o.examples]
     print("\nverdicts that changed: " + ("; ".join(changed) if changed else "none"))
     compulsory = {o.verdict for o in outcomes if not o.check.table.startswith("extended/")}
-    bad = "different" in verdicts or "missing" in compulsory
+    bad = "different" in verdicts or bool(compulsory & {"missing", "not published"})
     print("the study DIFFERS from the published one" if bad
           else "the study agrees with the published one")  # fmt: skip
     return int(bad)

@@ -45,14 +45,41 @@ def test_a_study_survives_random_moments(tmp_path, undisturbed, faults, seed):
 
 
 @pytest.mark.extended
+@pytest.mark.parametrize(("rule", "code", "whom"), [
+    ("dataset", "data", "job"), ("train", "training", "job"), ("train", "training", "both"),
+    ("runs", "collect", "job"), ("significance", "statistics", "job"),
+    ("figure", "figures/survival", "job"), ("track", "tracking/importer", "job"),
+    ("track", "tracking/importer", "both"),
+])  # fmt: skip
+def test_an_edit_whose_jobs_died_is_not_forgotten(tmp_path, undisturbed, faults, rule, code, whom):
+    """With the default target: all was whole before, so the rest is there, made by the old code."""
+    victim = Victim(tmp_path)
+    assert victim.snakemake().returncode == 0
+    module = tmp_path / f"src/bnstudy/{code}.py"
+    module.write_text(module.read_text() + "\n# edited\n")
+    assert victim.start((), **fault(rule, 1, "before", whom)).wait(timeout=600) != 0
+    faults.append(f"{rule}: {whom} dies before its first file after an edit")
+    if whom == "both":
+        victim.unlock()
+    assert rule in {name.removesuffix("_runs") for name in victim.planned()}
+    assert victim.snakemake().returncode == 0 and not victim.planned()
+    victim.check(undisturbed)
+    assert victim.results().keys() == undisturbed.keys()
+
+
+def fault(rule: str, number: int, when: str, whom: str) -> dict[str, str]:
+    """The environment in which a rule's job, or Snakemake too, dies at one of its files."""
+    return {"FAULT": f"{rule}:{number}:{when}:{whom}", "PYTHONPATH": str(HERE / "inject")}
+
+
+@pytest.mark.extended
 @pytest.mark.parametrize("whom", ["job", "both"])
 @pytest.mark.parametrize("rule", list(FILES_OF))
 def test_a_study_survives_death_between_any_two_files(tmp_path, undisturbed, faults, rule, whom):
     victim = Victim(tmp_path)
     for number in range(1, FILES_OF[rule] + 1):
         for when in ("before", "after"):
-            fault = {"FAULT": f"{rule}:{number}:{when}:{whom}", "PYTHONPATH": str(HERE / "inject")}
-            assert victim.start(**fault).wait(timeout=600) != 0
+            assert victim.start(**fault(rule, number, when, whom)).wait(timeout=600) != 0
             faults.append(f"{rule}: {whom} {when} file {number}")
             if whom == "both":
                 victim.unlock()

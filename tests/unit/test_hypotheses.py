@@ -215,7 +215,7 @@ def test_a_diverged_run_counts_against_its_arm(analysis):
     assert np.isfinite(none).all() and (batch > 20).sum() == 2
     assert list(batch[3:5]) == [1016 / 45] * 2
     assert loss.ratio > 1.5 and loss.verdict != "equivalent"
-    assert "2 runs with BN and 0 without diverged: they count as the worst" in loss.sentence
+    assert "diverged runs: 2 with BN, 0 without; they count as the worst" in loss.sentence
     features = tests[(tests.hypothesis == "H3a") & (tests.role == "primary")].iloc[0]
     assert features.n_pairs == 10 and "their pairs are left out" in features.sentence
     last = paired(diverged(whole, "batch", [3, 4]), 300, "last_test_loss")[1]
@@ -243,4 +243,4 @@ def test_where_all_fail_nothing_is_estimable(analysis):
     tests = significance(made, analysis)
     rows = tests[tests.hypothesis.isin(["H2a", "H2b", "H3a"]) & (tests.role == "primary")]
     assert set(rows.verdict) == {"not estimable"}
-    assert rows.sentence.str.contains("12 runs with BN and 12 without diverged").all()
+    assert rows.sentence.str.contains("diverged runs: 12 with BN, 12 without").all()

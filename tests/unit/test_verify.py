@@ -4,11 +4,12 @@ import pandas as pd
 import pytest
 
 from bnstudy.files import read_csv, write_csv
-from bnstudy.verify import compare, main, publish
+from bnstudy.verify import CHECKS, compare, main, publish
 
 RUNS = pd.DataFrame({
     "arm": ["none", "batch"], "width": 300, "seed": 1000, "final_train_loss": [0.01, 0.02],
     "final_test_loss": [0.03, 0.04], "epochs_to_1.244": [500, 400],
+    "final_mean_abs_z": 1.0,
 })  # fmt: skip
 CLAIMS = pd.DataFrame({"claim": ["C1", "C2"], "verdict": ["supported", "refuted"]})
 CURVES = pd.DataFrame({
@@ -23,6 +24,9 @@ def folders(tmp_path):
     results, published = tmp_path / "results", tmp_path / "published"
     write_csv(results / "tables/runs.csv", RUNS)
     write_csv(results / "tables/claims.csv", CLAIMS)
+    for name in ("gradients.csv", "digits.csv", "significance.csv", "sensitivity.csv"):
+        columns = {c for check in CHECKS if check.table == name for c in check.key + check.columns}
+        write_csv(results / "tables" / name, pd.DataFrame(1, index=[0], columns=sorted(columns)))
     CURVES.to_parquet(results / "tables/curves.parquet")
     (results / "figures").mkdir()
     (results / "figures/a.png").write_text("")
@@ -41,7 +45,7 @@ def test_the_snapshot_is_identical_to_what_it_was_made_from(folders):
     assert found["verdicts on claims"].verdict == "identical"
     assert found["losses up to epoch 2000"].verdict == "identical"
     assert 2 < found["losses up to epoch 2000"].values < 2 * 40
-    assert found["effects"].verdict == "not published"
+    assert found["effects, extended study"].verdict == "not published"
     assert (folders[1] / "figures/a.png").exists() and (folders[1] / "claims.md").exists()
 
 
@@ -79,6 +83,15 @@ def test_a_missing_table_is_not_agreement(folders, monkeypatch):
     monkeypatch.setattr("sys.argv", ["verify", str(folders[0])])
     (folders[0] / "tables/runs.csv").unlink()
     assert outcomes(folders)["final losses"].verdict == "missing" and main() == 1
+
+
+@pytest.mark.parametrize("content", [None, "arm,width,seed\n"])
+def test_a_table_that_was_not_published_is_not_agreement(folders, monkeypatch, content):
+    monkeypatch.setattr("bnstudy.verify.PUBLISHED", folders[1])
+    monkeypatch.setattr("sys.argv", ["verify", str(folders[0])])
+    path = folders[1] / "tables/runs.csv"
+    path.write_text(content) if content else path.unlink()
+    assert outcomes(folders)["final losses"].verdict == "not published" and main() == 1
 
 
 def test_nothing_to_compare_is_said(tmp_path, monkeypatch, capsys):

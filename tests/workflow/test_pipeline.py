@@ -115,6 +115,25 @@ def test_a_second_run_does_nothing(clone):
     assert "Nothing to be done" in clone.snakemake().stderr
 
 
+@pytest.mark.parametrize(("rule", "file"), [
+    ("dataset", "datasets/seeds_0.npz"),
+    ("train", "training/none/width_5/seeds_0/record.json"),
+    ("runs", "tables/runs.csv"),
+    ("gradients", "tables/gradients.csv"),
+    ("significance", "tables/significance.csv"),
+    ("track_runs", "tracking/runs.json"),
+    ("track", "tracking/study.json"),
+])  # fmt: skip
+def test_whatever_a_failed_job_took_away_is_missed(clone, rule, file):
+    """Though what was made from it once is there, and newer."""
+    path = clone.folder / "results" / file
+    away = path.rename(path.with_suffix(".away"))
+    try:
+        assert rule in clone.planned()
+    finally:
+        away.rename(path)
+
+
 def test_touching_sources_does_nothing(clone):
     for file in (clone.folder / "src/bnstudy").rglob("*.py"):
         file.touch()

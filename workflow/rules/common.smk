@@ -66,6 +66,12 @@ def block_of(wildcards):
     return Block(wildcards.arm, int(wildcards.width), int(wildcards.start))
 
 
+def dataset_files(blocks):
+    """The datasets that the training jobs `blocks` use."""
+    starts = sorted({block.start for block in blocks})
+    return expand("results/datasets/seeds_{start}.npz", start=starts)
+
+
 def block_files(name):
     """The file `name` of every block, sorted by arm, width and first seed.
 

@@ -51,10 +51,7 @@ rule track_runs:
     input:
         code=modules(*TRACKING_CODE),
         runs="results/tables/runs.csv",
-        data=expand(
-            "results/datasets/seeds_{start}.npz",
-            start=sorted({block.start for block in BLOCKS}),
-        ),
+        data=dataset_files(BLOCKS),
         curves=block_files("curves.parquet"),
         weights=block_files("checkpoint.safetensors"),
         records=block_files("record.json"),
@@ -107,10 +104,7 @@ rule track_extended:
     input:
         code=modules(*TRACKING_CODE),
         runs="results/tables/extended/runs.csv",
-        data=expand(
-            "results/datasets/seeds_{start}.npz",
-            start=sorted({block.start for block in EXTENDED_BLOCKS}),
-        ),
+        data=dataset_files(EXTENDED_BLOCKS),
         curves=extended_block_files("curves.parquet"),
         weights=extended_block_files("checkpoint.safetensors"),
         records=extended_block_files("record.json"),

@@ -26,7 +26,14 @@ import pandas as pd
 from mlflow.entities import DatasetInput
 
 from bnstudy.figures import cell_curves, style
-from bnstudy.files import digest_files, read_csv, read_json, read_parquet, write_json
+from bnstudy.files import (
+    check_digests,
+    digest_files,
+    read_csv,
+    read_json,
+    read_parquet,
+    write_json,
+)
 from bnstudy.measures import log_ratio, log_spaced_epochs
 from bnstudy.study import Study
 from bnstudy.tracking import notes, views
@@ -78,7 +85,8 @@ def described(
     """Every arm and width, then every seed, of the table `runs` (runs.csv, or the extended one).
 
     `records`: the blocks' record.json, each beside its block's other files. `progress`: arms and
-    widths that still train, with their share done. MissingRecord if a run has no record.
+    widths that still train, with their share done. MissingRecord if a run has no record,
+    DamagedFile if weights are not those that their record describes.
     """
     blocks = _blocks_by_key(records)
     missing = [key for key in runs.run_key if key not in blocks]
@@ -112,9 +120,16 @@ class Block:
     folder: Path
     record: Mapping
 
+    @property
+    def checkpoint(self) -> Path:
+        """The file of its weights."""
+        return self.folder / "checkpoint.safetensors"
+
 
 def _blocks_by_key(records: Iterable[str | Path]) -> dict[str, Block]:
     blocks = [Block(Path(path).parent, read_json(path)) for path in records]
+    for block in blocks:  # the format of weights has no checksum of its own
+        check_digests([block.checkpoint], block.record["files"])
     return {key: block for block in blocks for key in block.record["run_keys"].values()}
 
 
@@ -142,7 +157,6 @@ def _seed(
     metrics, not_finite = _by_finiteness({name: row[name] for name in _metric_names(row)})
     names = {"arm": row["arm"], "width": str(row["width"]), "seed": str(seed)}
     index = record["seeds"].index(seed)
-    checkpoint = block.folder / "checkpoint.safetensors"
     digest = record["dataset_digests"][str(seed)]
     return TrackedRun(
         key=row["run_key"],
@@ -170,7 +184,7 @@ def _seed(
         ),
         datasets=partial(_datasets, directory, block, seed, digest),
         files_name="weights and model" if row["typical"] else "weights",
-        files=partial(_weights, checkpoint, index, bool(row["typical"])),
+        files=partial(_weights, block, index, bool(row["typical"])),
     )  # fmt: skip
 
 
@@ -187,11 +201,11 @@ def _datasets(directory: Path, block: Block, seed: int, digest: str) -> list[Dat
     return [dataset_input(directory / source, source, seed, digest)]
 
 
-def _weights(checkpoint: Path, index: int, model: bool, folder: Path) -> Files:
-    save_weights(folder / "weights.safetensors", checkpoint, index)
+def _weights(block: Block, index: int, model: bool, folder: Path) -> Files:
+    save_weights(folder / "weights.safetensors", block.checkpoint, index)
     yield folder / "weights.safetensors", None
     if model:
-        save_model(folder / "model", checkpoint, index)
+        save_model(folder / "model", block.checkpoint, index)
         yield folder / "model", "model"
 
 
