@@ -1,5 +1,6 @@
 """The curves of one arm and width: every seed, and the median and quartiles over them."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -7,15 +8,19 @@ from bnstudy.figures.style import ARM_COLOURS, ARM_LABELS, band, subplots
 
 
 def draw(curves: pd.DataFrame, arm: str, width: int) -> Figure:
-    """`curves`: columns seed, epoch, train_loss, test_loss."""
+    """`curves`: columns seed, epoch, train_loss, test_loss. A panel whose runs all diverged at once
+    says so: nothing can be drawn on a log scale."""
     figure, panels = subplots(1, 2, sharey=True)
     colour = ARM_COLOURS[arm]
     epochs = curves.assign(epoch=curves.epoch + 1)  # a log axis has no epoch 0
     for axes, part in zip(panels, ("train", "test"), strict=True):
+        axes.set(title=f"{part} loss, {ARM_LABELS[arm]}, width {width}", xlabel="epoch + 1")
+        if not np.isfinite(epochs[f"{part}_loss"]).any():
+            axes.text(0.5, 0.5, "all diverged at epoch 0", transform=axes.transAxes, ha="center")
+            continue
         for _, run in epochs.groupby("seed"):
             axes.plot(run.epoch, run[f"{part}_loss"], color=colour, alpha=0.25, linewidth=0.4)
         band(axes, epochs.groupby("epoch")[f"{part}_loss"], colour)
-        axes.set(title=f"{part} loss, {ARM_LABELS[arm]}, width {width}", xlabel="epoch + 1",
-                 xscale="log", yscale="log")  # fmt: skip
+        axes.set(xscale="log", yscale="log")
     panels[0].set_ylabel("loss")
     return figure
