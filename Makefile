@@ -30,6 +30,7 @@ environment: .venv/.complete  ## create .venv from the exact pins
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@echo 'export MLFLOW_DISABLE_TELEMETRY="$${MLFLOW_DISABLE_TELEMETRY:-true}"' >> $(BIN)/activate
 	@touch $@
 
 test: environment  ## environment, then all tests but the slow ones

@@ -1,7 +1,10 @@
 """Nothing is unpickled or evaluated, nothing listens to the network, nothing phones home."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,6 +76,22 @@ def test_telemetry_is_off_unless_someone_turns_it_on(monkeypatch):
     from mlflow.telemetry.utils import is_telemetry_disabled
 
     assert is_telemetry_disabled()
+
+
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="not in an environment of `make`")
+@pytest.mark.parametrize(("said", "disabled"), [(None, True), ("false", False)])
+def test_telemetry_is_off_for_a_plain_mlflow_ui(said, disabled):
+    """In a shell with the environment active; outside pytest, where MLflow turns it off itself."""
+    command = (
+        f". {sys.prefix}/bin/activate && "
+        "python -c 'import mlflow.telemetry.utils as u; print(u.is_telemetry_disabled())'"
+    )
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+    environment |= {"MLFLOW_DISABLE_TELEMETRY": said} if said else {}
+    result = subprocess.run(
+        ["bash", "-c", command], env=environment, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split()[-1] == str(disabled)
 
 
 def test_every_dependency_is_pinned_exactly():
