@@ -24,11 +24,12 @@ extended: environment  ## the default study, and what it leaves out: wider, long
 
 environment: .venv/.complete  ## create .venv from the exact pins
 
-.venv/.complete: requirements.lock pyproject.toml
+.venv/.complete: requirements.lock requirements-torch.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "bnstudy needs Python 3.11 or newer; name one: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet -r requirements-torch.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@echo 'export MLFLOW_DISABLE_TELEMETRY="$${MLFLOW_DISABLE_TELEMETRY:-true}"' >> $(BIN)/activate
 	@touch $@
@@ -55,7 +56,8 @@ test-extended: environment  ## crashes, bad disks, bad input in the long form (a
 audit:  ## known vulnerabilities in the pinned packages (asks a public service)
 	$(PYTHON) -m venv .audit
 	.audit/bin/pip install --quiet pip-audit
-	.audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
+	.audit/bin/pip-audit --strict --requirement requirements.lock --disable-pip
+	.audit/bin/pip-audit --strict --requirement requirements-torch.lock --disable-pip --no-deps
 
 lint: environment  ## style and workflow checks
 	$(BIN)/ruff check .
@@ -102,7 +104,8 @@ watch:  ## beside a running `make`: runs appear in MLflow while the study trains
 	@$(BIN)/python -m bnstudy.tracking.watch
 
 bench: environment  ## speed against the alternatives (about 10 minutes)
-	$(BIN)/python -m pip install --quiet -c requirements.lock --no-build-isolation -e '.[bench]'
+	$(BIN)/pip freeze --exclude-editable > .venv/constraints.txt
+	$(BIN)/python -m pip install --quiet -c .venv/constraints.txt --no-build-isolation -e '.[bench]'
 	$(BIN)/python -m benchmarks
 
 bench-scale: environment  ## planning of 200,000 runs, tracking of 10,000 (half an hour)
@@ -111,9 +114,14 @@ bench-scale: environment  ## planning of 200,000 runs, tracking of 10,000 (half 
 ui: environment  ## browse the runs: starts MLflow on loopback and prints what to open
 	@$(BIN)/python -m bnstudy.tracking.ui --port $(PORT)
 
-lock: environment  ## write requirements.lock from what is installed
-	{ sed -n '/^#/p' requirements.lock; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu//'; } > .lock
-	mv .lock requirements.lock
+lock: environment  ## write requirements.lock from what is installed, with all platforms' hashes
+	$(PYTHON) -m venv .lock
+	.lock/bin/pip install --quiet pip-tools
+	$(BIN)/pip freeze --exclude-editable | grep -v '^torch==' > .lock/pins.in
+	.lock/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
+	  --no-annotate --no-emit-options --output-file .lock/pins.txt .lock/pins.in
+	{ sed -n '/^#/p' requirements.lock; cat .lock/pins.txt; } > .lock/requirements.lock
+	mv .lock/requirements.lock requirements.lock
 
 schema: environment  ## write the JSON schema of config.yaml
 	$(BIN)/python -m bnstudy.study > workflow/schemas/config.schema.yaml

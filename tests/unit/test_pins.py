@@ -1,4 +1,4 @@
-"""pyproject.toml, requirements.lock and environment.yml say the same."""
+"""pyproject.toml, the locks and environment.yml say the same."""
 
 import re
 import tomllib
@@ -11,13 +11,18 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 
 
+def text() -> str:
+    files = ("requirements.lock", "requirements-torch.lock")
+    return "".join((ROOT / file).read_text() for file in files)
+
+
 def pins(lines) -> dict[str, str]:
-    pinned = (re.fullmatch(r"([\w.-]+)==(\S+)", line.strip()) for line in lines)
+    pinned = (re.match(r"([\w.-]+)==(\S+)", line) for line in lines)
     return {canonicalize_name(m[1]): m[2] for m in pinned if m}
 
 
 def locked() -> dict[str, str]:
-    return pins((ROOT / "requirements.lock").read_text().splitlines())
+    return pins(text().splitlines())
 
 
 def required() -> list[Requirement]:
@@ -40,4 +45,4 @@ def test_the_conda_environment_has_the_same_pins():
 
 
 def test_the_lock_names_no_path_and_no_host():
-    assert not re.search(r"://| @ |^-", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    assert not re.search(r"://| @ |^-", text(), re.MULTILINE)
