@@ -25,7 +25,7 @@ def findings(published: Path) -> str:
     claims, tests = (
         read_csv(published / "tables" / f"{t}.csv") for t in ("claims", "significance")
     )
-    lines = ["| the article's claim | verdict | ratio, BN / without (95 % interval) | Holm p |",
+    lines = ["| the article's claim | verdict | ratio, BN / without (interval) | Holm p |",
              "|---|---|---|---|"]  # fmt: skip
     for claim in claims.itertuples():
         lines.append(
