@@ -45,24 +45,25 @@ def config(_config):
 
 def pytest_terminal_summary(terminalreporter):
     """What the fault injection and the fuzzing did: totals of what their tests have recorded."""
-    injected = lost = 0
+    injected, lost = Counter(), 0
     slowest = 0.0
     counts = Counter()
     for outcome in ("passed", "failed"):
         for report in terminalreporter.stats.get(outcome, []):
             for name, value in report.user_properties:
                 if name == "faults injected":
-                    injected += len(value)
+                    injected[report.location[2].partition("[")[0]] += len(value)
                     lost += len(value) * (outcome == "failed")
                 elif name in ("inputs tried", "refused", "accepted", "tracebacks"):
                     counts[name] += value
                 elif name == "longest refusal, processor s":
                     slowest = max(slowest, value)
-    if injected or counts:
+    total = injected.total()
+    if total or counts:
         terminalreporter.section("what was tried")
-        terminalreporter.line(
-            f"faults: {injected} injected, {injected - lost} recovered, {lost} lost"
-        )
+        terminalreporter.line(f"faults: {total} injected, {total - lost} recovered, {lost} lost")
+        for test, count in injected.items():
+            terminalreporter.line(f"  {count} in {test}")
         terminalreporter.line(", ".join(f"{name}: {count}" for name, count in counts.items()))
     if slowest:
         terminalreporter.line(f"longest refusal by the command: {slowest} processor seconds")

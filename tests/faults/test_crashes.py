@@ -7,7 +7,7 @@ import pytest
 from tests.faults.victim import HERE, TARGETS, Victim
 
 FILES_OF = {"dataset": 1, "train": 4, "runs": 1, "rows": 1, "track": 1, "figure": 3}
-MOMENTS = 36  # of the extended run, in chains of three
+MOMENTS = 48  # of the extended run, in chains of three; some come when a study is done already
 WAYS = [
     "both",
     "terminate",

@@ -134,6 +134,16 @@ def test_whatever_a_failed_job_took_away_is_missed(clone, rule, file):
         away.rename(path)
 
 
+def test_a_damaged_receipt_is_none(clone):
+    path = clone.folder / "results/tracking/runs.json"
+    away = path.rename(path.with_suffix(".away"))
+    path.write_bytes(away.read_bytes()[:20])
+    try:
+        assert "track_runs" in clone.planned()
+    finally:
+        away.rename(path)
+
+
 def test_touching_sources_does_nothing(clone):
     for file in (clone.folder / "src/bnstudy").rglob("*.py"):
         file.touch()

@@ -125,9 +125,13 @@ RECEIPTS = [f"results/tracking/{name}.json" for name in ("runs", "study", "exten
 
 
 def owed(receipt):
-    """Whether `receipt` says that MLflow was not available, and why."""
-    path = Path(receipt)
-    return json.loads(path.read_text()).get("missing") if path.exists() else None
+    """Why `receipt` is none: MLflow was not available, or the file is damaged; else None."""
+    try:
+        return json.loads(Path(receipt).read_text()).get("missing")
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return f"{receipt} is damaged."
 
 
 def say_what_is_not_tracked():
