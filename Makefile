@@ -50,7 +50,7 @@ test-server: environment  ## tracking to a real MLflow server on PostgreSQL that
 test-slurm: environment  ## the study on a real Slurm of two nodes (as root: a container, say)
 	$(BIN)/python -m pytest tests/slurm
 
-test-extended: environment  ## crashes, bad disks, bad input in the long form (an hour)
+test-extended: environment  ## crashes, bad disks, bad input in the long form (half an hour)
 	$(BIN)/python -m pytest -m extended -n $(CORES) --dist worksteal
 
 audit:  ## known vulnerabilities in the pinned packages (asks a public service)
