@@ -125,11 +125,11 @@ def horizon(curves: pd.DataFrame, analysis: Analysis, points: int = 40) -> pd.Da
             losses = pd.DataFrame({arm: medians[arm][epochs] for arm in PAIR})
             d = np.log(failures_as_worst(losses.stack(), TARGET_VARIANCE)).unstack()
             effect = effect_of((d.batch - d.none).to_numpy(), analysis, "horizon", width, epochs)
-            row = {"width": width, "epochs": epochs, **effect}
-            for arm in PAIR:
-                row[f"slope_{arm}"] = _slope(medians[arm], epochs)
-                row[f"failed_{arm}"] = int(np.isinf(losses[arm]).sum())
-            rows.append(row)
+            rows.append({
+                "width": width, "epochs": epochs, **effect,
+                **{f"slope_{arm}": _slope(medians[arm], epochs) for arm in PAIR},
+                **{f"failed_{arm}": int(np.isinf(losses[arm]).sum()) for arm in PAIR},
+            })  # fmt: skip
     return pd.DataFrame(rows, columns=None if rows else HORIZON)
 
 
