@@ -124,8 +124,7 @@ def _read(folder: Path, table: str) -> pd.DataFrame:
     path = _source(folder, table)
     if path.suffix == ".csv":
         return read_csv(path)
-    filters = [("epoch", "<", EARLY)] if table == THINNED else None
-    return pq.read_table(path, filters=filters, partitioning=None).to_pandas()
+    return read_parquet(path, epoch=list(range(EARLY))).to_pandas()
 
 
 def _thinned_like(ours: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
