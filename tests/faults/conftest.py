@@ -9,6 +9,14 @@ from tests.faults.victim import Victim
 def undisturbed(tmp_path_factory):
     """The results of a study that nothing happened to."""
     study = Victim(tmp_path_factory.mktemp("undisturbed"))
+    study.go_on()
+    return study.results()
+
+
+@pytest.fixture(scope="session")
+def undisturbed_whole(tmp_path_factory):
+    """The same, of the default target."""
+    study = Victim(tmp_path_factory.mktemp("whole"))
     assert study.snakemake().returncode == 0
     return study.results()
 
