@@ -6,11 +6,9 @@ the other files of the block (see `digests`) covers every byte of them.
 
 import csv
 import hashlib
-import itertools
 import json
 import os
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file, save_file
-
-from bnstudy.data import Data
 
 
 class DamagedFile(ValueError):
@@ -35,7 +31,7 @@ class DamagedFile(ValueError):
 
 
 @contextmanager
-def _refusing_damage(path: str | Path) -> Iterator[None]:
+def refusing_damage(path: str | Path) -> Iterator[None]:
     """Turn whatever a parser says of broken contents into DamagedFile."""
     try:
         yield
@@ -91,7 +87,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 def read_json(path: str | Path) -> Any:
     """The value in a JSON file."""
-    with _refusing_damage(path):
+    with refusing_damage(path):
         return json.loads(Path(path).read_text())
 
 
@@ -103,7 +99,7 @@ def write_csv(path: str | Path, table: pd.DataFrame) -> None:
 
 def read_csv(path: str | Path) -> pd.DataFrame:
     """A table of `write_csv`, floats bit for bit; the arm `none` stays a text."""
-    with _refusing_damage(path):
+    with refusing_damage(path):
         _check_shape(Path(path).read_text())
         return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
@@ -114,22 +110,6 @@ def _check_shape(text: str) -> None:
         raise ValueError("the end is missing")
     if len({len(row) for row in csv.reader(text.splitlines(keepends=True))}) != 1:
         raise ValueError("rows of different lengths")
-
-
-def write_data(path: str | Path, data: Data) -> None:
-    """Datasets as an uncompressed npz."""
-    with atomic(path) as temporary:
-        np.savez(temporary, **data.arrays())
-
-
-def read_data(path: str | Path) -> Data:
-    """The datasets of `write_data`. Nothing is unpickled."""
-    with _refusing_damage(path):
-        with zipfile.ZipFile(path) as members:
-            if damaged := members.testzip():  # np.load looks at checksums only in passing
-                raise ValueError(f"the checksum of {damaged} is wrong")
-        with np.load(path, allow_pickle=False) as arrays:
-            return Data(**arrays)
 
 
 def digests(paths: Iterable[str | Path]) -> dict[str, str]:
@@ -164,22 +144,30 @@ def write_tensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:
 
 def read_tensors(path: str | Path) -> dict[str, np.ndarray]:
     """The arrays of `write_tensors`."""
-    with _refusing_damage(path):
+    with refusing_damage(path):
         return load_file(path)
+
+
+@contextmanager
+def parquet_writer(path: str | Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    """A function that appends a table as one row group; `path` appears when the block ends."""
+    with (
+        atomic(path) as temporary,
+        pq.ParquetWriter(
+            temporary, schema, compression="zstd", write_page_checksum=True
+        ) as writer,
+    ):
+        yield lambda table: writer.write_table(table, row_group_size=len(table) or None)
 
 
 def write_parquet(path: str | Path, tables: Iterable[pa.Table]) -> None:
     """Tables of one schema below each other, each a row group, never all in memory at once."""
     tables = iter(tables)
     first = next(tables)
-    with (
-        atomic(path) as temporary,
-        pq.ParquetWriter(
-            temporary, first.schema, compression="zstd", write_page_checksum=True
-        ) as writer,
-    ):
-        for table in itertools.chain([first], tables):
-            writer.write_table(table, row_group_size=len(table))
+    with parquet_writer(path, first.schema) as write:
+        write(first)
+        for table in tables:
+            write(table)
 
 
 def read_parquet(
@@ -190,22 +178,11 @@ def read_parquet(
     filters = [
         (name, "in" if isinstance(value, list) else "=", value) for name, value in where.items()
     ]
-    with _refusing_damage(path):
+    with refusing_damage(path):
         return pq.read_table(
-            path, columns=columns, filters=filters or None, partitioning=None,
+            path,
+            columns=columns,
+            filters=filters or None,
+            partitioning=None,
             page_checksum_verification=True,
-        )  # fmt: skip
-
-
-def read_curves(path: str | Path, **where: str | int) -> pd.DataFrame:
-    """The loss curves in `path`, sorted; only rows where the named columns have these values."""
-    return read_parquet(path, **where).to_pandas()
-
-
-def read_tables(paths: Iterable[str | Path], width: int) -> dict[str, pd.DataFrame]:
-    """Tables by their file's stem; of loss curves (parquet) only those at `width`."""
-    return {
-        Path(path).stem: read_csv(path) if Path(path).suffix == ".csv"
-        else read_curves(path, width=width)
-        for path in paths
-    }  # fmt: skip
+        )

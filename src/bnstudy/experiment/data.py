@@ -1,43 +1,49 @@
-"""The article's dataset: three inputs, three noiseless targets, one linear in sum and one even.
+"""Datasets: inputs u, uniform on their ranges, targets as functions of u, and what the network
+sees instead of u.
 
-For inputs (r, g, b), independent and uniform on their ranges:
-
-    x = r + 2g + 3b,   y = r² + 2g² + 3b²,   lv = -3r - 4g - 5b.
-
-With all ranges [-1, 1] a uniform u has E u = 0, Var u = 1/3, Var u² = 1/5 - 1/9 = 4/45. So the
-targets' variances are (1 + 4 + 9)/3 = 14/3, (1 + 4 + 9)·4/45 = 56/45 and (9 + 16 + 25)/3 = 50/3:
-
-- predicting the mean leaves 14/3 + 56/45 + 50/3 = 1016/45 = 22.578 per sample;
-- the best linear predictor fits x and lv exactly and, as Cov(u, u²) = E u³ = 0, nothing of y:
-  it leaves 56/45 = 1.2444 per sample.
+Tasks say what the targets are. That of the article has the total variance (about the mean, all
+ranges [-1, 1]) 1016/45; tasks of another function are scaled to it, so that losses compare.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float64, Int64
 
-INPUTS = ("r", "g", "b")
+from bnstudy.config import members
+from bnstudy.files import atomic, refusing_damage
+
+RANGES = ("r", "g", "b")
 LABEL_NOISE = 1  # sets the noise's random stream apart from any other of the same seed
+ARTICLE_VARIANCE = 1016 / 45  # derived in tasks/article.py
+# x = scale · u + shift of what the network sees
+INPUTS = {
+    "plain": ((1.0, 1.0, 1.0), 0.0),
+    "shifted": ((1.0, 1.0, 1.0), 3.0),
+    "stretched": ((10.0, 1.0, 0.1), 0.0),
+}
+Points = Float64[np.ndarray, "*points 3"]
+Targets = Callable[[Points], Points]
 
 
 @dataclass(frozen=True)
 class Data:
-    """Datasets of several replicates. S: replicates, n: points; float64.
+    """Datasets of several replicates, one for each seed."""
 
-    seeds (S,); train_inputs, train_targets (S, train_size, 3); test_inputs, test_targets
-    (S, test_size, 3).
-    """
-
-    seeds: np.ndarray
-    train_inputs: np.ndarray
-    train_targets: np.ndarray
-    test_inputs: np.ndarray
-    test_targets: np.ndarray
+    seeds: Int64[np.ndarray, "seed"]
+    train_inputs: Float64[np.ndarray, "seed train 3"]
+    train_targets: Float64[np.ndarray, "seed train 3"]
+    test_inputs: Float64[np.ndarray, "seed test 3"]
+    test_targets: Float64[np.ndarray, "seed test 3"]
 
     def select(self, seeds: Sequence[int]) -> "Data":
-        """The replicates of `seeds`, in that order. KeyError where one is not there."""
+        """The replicates of `seeds`, in that order. KeyError where one is missing."""
         position = {seed: index for index, seed in enumerate(self.seeds.tolist())}
         index = [position[seed] for seed in seeds]
         return Data(**{name: array[index] for name, array in self.arrays().items()})
@@ -45,7 +51,7 @@ class Data:
     def with_label_noise(self, sigma: float) -> "Data":
         """The same with independent N(0, sigma²) noise on every training target.
 
-        Drawn from a generator of its own a seed, so that without noise nothing else changes.
+        Drawn from a generator of its own for each seed, so that without noise nothing else changes.
         """
         if sigma == 0:
             return self
@@ -66,23 +72,22 @@ class Data:
         }
 
 
-def targets(inputs: np.ndarray) -> np.ndarray:
-    """(x, y, lv) of inputs (r, g, b); both of shape (..., 3)."""
-    r, g, b = np.moveaxis(inputs, -1, 0)
-    return np.stack(
-        [r + 2 * g + 3 * b, r**2 + 2 * g**2 + 3 * b**2, -3 * r - 4 * g - 5 * b], axis=-1
-    )
-
-
 def draw_inputs(
     generator: np.random.RandomState, size: int, ranges: Mapping[str, Sequence[float]]
-) -> np.ndarray:
-    """`size` inputs (size, 3): all r first, then all g, then all b, as the original draws."""
-    return np.stack([generator.uniform(*ranges[name], size) for name in INPUTS], axis=-1)
+) -> Float64[np.ndarray, "{size} 3"]:
+    """All r first, then all g, then all b, as the original draws."""
+    return np.stack([generator.uniform(*ranges[name], size) for name in RANGES], axis=-1)
 
 
 def make_data(
-    seeds: Iterable[int], train_size: int, test_size: int, ranges: Mapping[str, Sequence[float]]
+    seeds: Iterable[int],
+    task: str,
+    inputs: str,
+    *,
+    train_size: int,
+    test_size: int,
+    ranges: Mapping[str, Sequence[float]],
+    task_settings: Mapping[str, Any] | None = None,
 ) -> Data:
     """The datasets of `seeds`, each from its seed alone.
 
@@ -95,7 +100,76 @@ def make_data(
         generator = np.random.RandomState(seed)
         train.append(draw_inputs(generator, train_size, ranges))
         test.append(draw_inputs(generator, test_size, ranges))
-    train_inputs, test_inputs = np.stack(train), np.stack(test)
-    return Data(
-        np.array(seeds), train_inputs, targets(train_inputs), test_inputs, targets(test_inputs)
-    )
+    scale, shift = INPUTS[inputs]
+    targets, settings = members.load("tasks", task).targets, task_settings or {}
+    arrays: dict[str, np.ndarray] = {}
+    for name, u in (("train", np.stack(train)), ("test", np.stack(test))):
+        arrays[f"{name}_inputs"] = u * np.array(scale) + shift
+        arrays[f"{name}_targets"] = targets(u, **settings)
+    return Data(np.array(seeds), **arrays)
+
+
+def task_jacobian(
+    task: str,
+    inputs: str,
+    x: Float64[np.ndarray, "point 3"],
+    task_settings: Mapping[str, Any] | None = None,
+) -> Float64[np.ndarray, "point 3 3"]:
+    """∂target_k/∂x_l of a task at points x that the network sees.
+
+    The task's own, or by central differences, to about 1e-10 of the targets' size.
+    """
+    scale, shift = INPUTS[inputs]
+    u = (x - shift) / np.array(scale)
+    member, settings = members.load("tasks", task), task_settings or {}
+    if hasattr(member, "jacobian"):
+        return member.jacobian(u, **settings) / np.array(scale)
+    return numerical_jacobian(lambda u: member.targets(u, **settings), u) / np.array(scale)
+
+
+def numerical_jacobian(targets: Targets, u: Points) -> Float64[np.ndarray, "*points 3 3"]:
+    """∂target_k/∂u_l by central differences; the step balances truncation and rounding."""
+    steps = np.cbrt(np.finfo(float).eps) * np.eye(3)
+    return np.stack([(targets(u + e) - targets(u - e)) / (2 * e.max()) for e in steps], axis=-1)
+
+
+def variances(targets: Targets, nodes: int = 32) -> Float64[np.ndarray, "3"]:
+    """Each target's variance for inputs uniform on [-1, 1]³, by Gauss-Legendre quadrature."""
+    points, weights = np.polynomial.legendre.leggauss(nodes)
+    values = targets(np.array(list(product(points, repeat=3))))
+    density = np.prod(list(product(weights / 2, repeat=3)), axis=1)
+    return density @ (values - density @ values) ** 2
+
+
+def scaled(targets: Targets) -> Targets:
+    """`targets` times constants that give each of the three a third of the article's variance."""
+    factors = np.sqrt(ARTICLE_VARIANCE / 3 / variances(targets))
+    return lambda u: factors * targets(u)
+
+
+def thresholds(task: str, nominal: Iterable[float]) -> dict[float, float]:
+    """The loss of a task that stands for each `nominal` one of the article's.
+
+    The same fraction of the task's variance (its VARIANCE, if that is not the article's), unless
+    its THRESHOLDS say otherwise.
+    """
+    member = members.load("tasks", task)
+    ratio = getattr(member, "VARIANCE", ARTICLE_VARIANCE) / ARTICLE_VARIANCE
+    own = getattr(member, "THRESHOLDS", {})
+    return {value: own.get(value, value * ratio) for value in nominal}
+
+
+def write_data(path: str | Path, data: Data) -> None:
+    """Datasets as an uncompressed npz."""
+    with atomic(path) as temporary:
+        np.savez(temporary, **data.arrays())
+
+
+def read_data(path: str | Path) -> Data:
+    """The datasets of `write_data`. Nothing is unpickled."""
+    with refusing_damage(path):
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():  # np.load looks at checksums only in passing
+                raise ValueError(f"the checksum of {damaged} is wrong")
+        with np.load(path, allow_pickle=False) as arrays:
+            return Data(**arrays)

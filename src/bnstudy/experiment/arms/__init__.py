@@ -1,0 +1,1 @@
+"""Arms: how a network is built. One file each (see docs/add.md)."""

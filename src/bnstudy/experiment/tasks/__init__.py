@@ -1,0 +1,1 @@
+"""Tasks: what the network learns. One file each (see docs/add.md)."""

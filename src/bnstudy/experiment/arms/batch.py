@@ -1,0 +1,27 @@
+"""The article's network with batch normalisation before the activation."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from bnstudy.experiment.layers import BatchNorm, Linear, Network
+
+LABEL = "with BN"
+COLOUR = "#D55E00"
+MARKER = "o"
+LINE = "-"
+USES = ("batch_norm",)
+
+
+def build(
+    hidden: Linear,
+    output: Linear,
+    *,
+    seeds: Sequence[int],
+    inputs: Tensor,
+    batch_norm: Mapping[str, Any],
+) -> Network:
+    """Scale 1, shift 0, running mean 0 and running σ 1 to start with, as in the article."""
+    width = hidden.weight.shape[-1]
+    return Network(hidden, output, BatchNorm(len(seeds), width, **batch_norm))
