@@ -17,10 +17,10 @@ configfile: workflow.source_path("config.yaml")
 include: "workflow/rules/common.smk"
 include: "workflow/rules/datasets.smk"
 include: "workflow/rules/training.smk"
+include: "workflow/rules/experiments.smk"
 include: "workflow/rules/tables.smk"
-include: "workflow/rules/probes.smk"
+include: "workflow/rules/analysis.smk"
 include: "workflow/rules/figures.smk"
-include: "workflow/rules/extended.smk"
 include: "workflow/rules/paper.smk"
 include: "workflow/rules/pages.smk"
 include: "workflow/rules/tracking.smk"
@@ -31,55 +31,37 @@ include: "workflow/rules/tracking.smk"
 localrules:
     all,
     extended,
+    track,
+    experiments,
+    own_table,
     figure,
     claims,
     claims_page,
     table_page,
     paper,
-    paper_extended,
     track_runs,
-    track,
-    track_extended,
+    track_study,
 
 
 rule all:
-    """The whole study: tables, figures, the paper, and every run in MLflow.
-
-    Asks for what every rule makes. A failed job takes its old files away; were they not asked for
-    here, Snakemake would not miss them, and leave what was once made from them as it is.
-    """
+    """The whole study: tables, figures, the paper, and every run in MLflow."""
     default_target: True
     input:
-        dataset_files(BLOCKS),
-        block_files("record.json"),
-        rules.curves.output,
-        rules.measures.output,
-        rules.runs.output,
-        rules.gradients.output,
-        rules.digits.output,
-        rules.significance.output,
-        rules.claims.output,
-        expand("results/figures/{figure}.{format}", figure=FIGURES, format=FORMATS),
-        rules.paper.output,
-        rules.claims_page.output,
-        expand("results/pages/{table}.html", table=TABLE_PAGES),
-        [rules.track_runs.output, rules.track.output] if STUDY.mlflow.enabled else [],
+        dataset_files(""),
+        block_files("record.json", ""),
+        made_in("", tracked=STUDY.mlflow.enabled),
 
 
 rule extended:
-    """What the default study leaves out: wider, longer, other settings, label noise, dropout."""
+    """The same of all experiments: what the default ones leave out as well."""
     input:
-        dataset_files(EXTENDED_BLOCKS),
-        extended_block_files("record.json"),
-        rules.extended_curves.output,
-        rules.extended_measures.output,
-        rules.extended_runs.output,
-        rules.effects.output,
-        expand(
-            "results/figures/{figure}.{format}",
-            figure=EXTENDED_FIGURES,
-            format=FORMATS,
-        ),
-        rules.paper_extended.output,
-        expand("results/pages/{table}.html", table=EXTENDED_TABLE_PAGES),
-        rules.track_extended.output if STUDY.mlflow.enabled else [],
+        dataset_files("extended/"),
+        block_files("record.json", "extended/"),
+        made_in("extended/", tracked=STUDY.mlflow.enabled),
+
+
+rule track:
+    """Every run in MLflow, also where the study leaves MLflow out."""
+    input:
+        "results/tracking/runs.json",
+        "results/tracking/study.json",

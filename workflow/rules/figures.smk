@@ -1,58 +1,32 @@
-"""Figures: one module a figure in src/bnstudy/figures, one entry here.
+"""Figures of a scope: one module per figure in src/bnstudy/report/figures.
 
-Needs: results/tables. Makes: results/figures/<name>.pdf, .svg and .png.
+Needs: results/<scope>tables. Makes: results/<scope>figures/<name>.pdf, .svg and .png.
 """
-
-# Figure: the tables it is drawn from.
-FIGURES = {
-    "loss_curves": ["curves.parquet"],
-    "final_loss_ratio": ["runs.csv", "significance.csv"],
-    "epochs_ratio": ["significance.csv"],
-    "survival": ["runs.csv"],
-    "profiles": ["runs.csv"],
-    "arms": ["significance.csv"],
-    "gradient_depth": ["gradients.csv"],
-    "features": ["measures.parquet"],
-    "digits": ["digits.csv", "digits_curves.csv", "significance.csv"],
-    "final_window": ["runs.csv"],
-}
-EXTENDED_FIGURES = {
-    "horizon": ["extended/horizon.csv"],
-    "settings_ratio": ["extended/effects.csv"],
-}
-FIGURE_TABLES = FIGURES | EXTENDED_FIGURES
-FORMATS = ["pdf", "svg", "png"]
 
 
 rule figure:
     """Draw one figure from its tables."""
     input:
-        code=lambda wildcards: modules(
-            f"figures/{wildcards.figure}.py",
-            "figures/style.py",
-            "figures/bnstudy.mplstyle",
-            "measures.py",
-            "statistics.py",
-        ),
-        tables=lambda wildcards: expand(
-            "results/tables/{table}", table=FIGURE_TABLES[wildcards.figure]
-        ),
+        tables=lambda wildcards: [
+            f"results/{wildcards.scope}tables/{table}"
+            for table in members.declared("figures", wildcards.figure)["TABLES"]
+        ],
     output:
-        pdf="results/figures/{figure}.pdf",
+        pdf="results/{scope}figures/{figure}.pdf",
         svg=report(
-            "results/figures/{figure}.svg",
+            "results/{scope}figures/{figure}.svg",
             caption="../report/figure.rst",
             category="Figures",
             labels=lambda wildcards: {
-                "study": study_of(wildcards.figure, FIGURES),
+                "study": wildcards.scope.rstrip("/") or "default",
                 "figure": CAPTIONS[wildcards.figure][0],
             },
         ),
-        png="results/figures/{figure}.png",
+        png="results/{scope}figures/{figure}.png",
     log:
-        "logs/figures/{figure}.log",
+        "logs/{scope}figures/{figure}.log",
     wildcard_constraints:
-        figure="|".join(FIGURE_TABLES),
+        figure="[a-z0-9_]+",
     conda:
         "../../environment.yml"
     threads: 1
@@ -60,7 +34,13 @@ rule figure:
         mem_mb=1000,
         runtime=10,
     params:
-        study=STUDY.model_dump(include=set(FigureSettings.model_fields)),
+        code=lambda wildcards: code(
+            "figure.py",
+            ("figures", wildcards.figure),
+            looks=True,
+        ),
+        looks=[members.declared("arms", name) for name in members.names("arms")],
+        study=SETTINGS,
         caption=lambda wildcards: CAPTIONS[wildcards.figure],
     script:
         "../scripts/figure.py"

@@ -1,36 +1,49 @@
-"""The paper, set from the tables and figures.
+"""The paper of a scope, set from its tables and figures.
 
-Needs: paper/, results/tables, results/figures, the blocks' records. Makes: results/paper.pdf, and
-with the extended study's section results/paper_extended.pdf.
+Needs: paper/, results/<scope>tables, results/<scope>figures, the blocks' records. Makes:
+results/<scope>paper.pdf.
 """
 
 PAPER_SOURCE = sorted(
     os.path.relpath(path) for path in (ROOT / "paper").iterdir() if path.is_file()
 )
-PAPER_TABLES = expand(
-    "results/tables/{table}.csv",
-    table=["claims", "significance", "sensitivity", "runs"],
-)
-PAPER_FIGURES = expand("results/figures/{figure}.pdf", figure=FIGURES)
 
 
 rule paper:
     """Set the paper: every number in it from the tables, or from the settings."""
     input:
-        code=modules("paper.py", "claims.py", "files.py"),
         source=PAPER_SOURCE,
-        tables=PAPER_TABLES,
-        figures=PAPER_FIGURES,
+        tables=in_scope(
+            "tables",
+            [
+                f"{table}.csv"
+                for table in (
+                    "claims",
+                    "significance",
+                    "sensitivity",
+                    "runs",
+                    "experiments",
+                    "effects",
+                    "horizon",
+                )
+            ],
+        ),
+        figures=in_scope(
+            "figures",
+            lambda scope: [f"{figure}.pdf" for figure in figures_of(scope)],
+        ),
         records=block_files("record.json"),
     output:
         pdf=report(
-            "results/paper.pdf",
+            "results/{scope}paper.pdf",
             caption="../report/paper.rst",
             category="Paper",
-            labels={"study": "default"},
+            labels=lambda wildcards: {
+                "study": wildcards.scope.rstrip("/") or "default"
+            },
         ),
     log:
-        "logs/paper.log",
+        "logs/{scope}paper.log",
     conda:
         "../../environment.yml"
     threads: 1
@@ -38,28 +51,12 @@ rule paper:
         mem_mb=1000,
         runtime=10,
     params:
+        code=code("paper.py", *all_members("claims")),
+        looks=[members.declared("arms", name) for name in members.names("arms")],
         # what no number of the paper depends on is left out
         settings=STUDY.model_dump(exclude={"mlflow": True, "training": {"block_size"}}),
-        captions=CAPTIONS,
+        captions=lambda wildcards: {
+            name: CAPTIONS[name] for name in figures_of(wildcards.scope)
+        },
     script:
         "../scripts/paper.py"
-
-
-use rule paper as paper_extended with:
-    input:
-        code=modules("paper.py", "claims.py", "files.py"),
-        source=PAPER_SOURCE,
-        tables=PAPER_TABLES
-        + expand("results/tables/extended/{table}.csv", table=["effects", "horizon"]),
-        figures=PAPER_FIGURES
-        + expand("results/figures/{figure}.pdf", figure=EXTENDED_FIGURES),
-        records=block_files("record.json"),
-    output:
-        pdf=report(
-            "results/paper_extended.pdf",
-            caption="../report/paper.rst",
-            category="Paper",
-            labels={"study": "extended"},
-        ),
-    log:
-        "logs/paper_extended.log",

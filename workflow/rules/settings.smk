@@ -1,4 +1,4 @@
-"""The files of settings, looked at before Snakemake reads them: it takes the last of two keys."""
+"""The files of settings, checked before Snakemake reads them: of two equal keys it takes the last."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
-from bnstudy.study import ConfigError, check_yaml
+from bnstudy.config.checks import ConfigError, check_yaml
 
 try:
     for path in [ROOT / "config.yaml", *workflow.config_settings.configfiles]:

@@ -1,59 +1,16 @@
-"""Tables: from the blocks to all curves, one row a run, and one row a test.
+"""Tables of a scope: from its blocks to all curves, diagnostics, and one row per run.
 
-Needs: results/training, and the probes' tables. Makes: results/tables/curves.parquet,
-measures.parquet, runs.csv, significance.csv, sensitivity.csv, claims.csv, and results/claims.md.
+Needs: results/runs. Makes: results/<scope>tables/curves.parquet, curves_thinned.parquet,
+diagnostics.parquet, experiments.csv, runs.csv.
 """
 
 
-rule curves:
-    """Put the loss curves of all runs into one tidy table."""
-    input:
-        code=modules("collect.py", "files.py"),
-        blocks=block_files("curves.parquet"),
+rule experiments:
+    """List the experiments' cells and seeds."""
     output:
-        table="results/tables/curves.parquet",
+        table="results/{scope}tables/experiments.csv",
     log:
-        "logs/curves.log",
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    script:
-        "../scripts/rows.py"
-
-
-rule measures:
-    """Put the features, gradients and effective weights of all runs into one tidy table."""
-    input:
-        code=modules("collect.py", "files.py"),
-        blocks=block_files("measures.parquet"),
-    output:
-        table="results/tables/measures.parquet",
-    log:
-        "logs/measures.log",
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    script:
-        "../scripts/rows.py"
-
-
-rule runs:
-    """Measure every run: final losses, epochs to each threshold."""
-    input:
-        code=modules("collect.py", "measures.py", "files.py"),
-        curves=block_files("curves.parquet"),
-        measures=block_files("measures.parquet"),
-        records=block_files("record.json"),
-    output:
-        table="results/tables/runs.csv",
-    log:
-        "logs/runs.log",
+        "logs/{scope}experiments.log",
     conda:
         "../../environment.yml"
     threads: 1
@@ -61,58 +18,123 @@ rule runs:
         mem_mb=1000,
         runtime=10,
     params:
-        grid_seeds=STUDY.grid.seeds.model_dump(),
+        code=code("experiments.py"),
+        rows=lambda wildcards: PLAN.rows(wildcards.scope),
+    script:
+        "../scripts/experiments.py"
+
+
+rule curves:
+    """Put the loss curves of all runs into one tidy table, and a thinned one for figures."""
+    input:
+        experiments=rules.experiments.output.table,
+        records=block_files("record.json"),
+        curves=block_files("curves.parquet"),
+    output:
+        table="results/{scope}tables/curves.parquet",
+        thinned="results/{scope}tables/curves_thinned.parquet",
+    log:
+        "logs/{scope}curves.log",
+    benchmark:
+        "results/benchmarks/{scope}curves.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=code("curves.py"),
+    script:
+        "../scripts/curves.py"
+
+
+rule diagnostic:
+    """Compute one diagnostic from the snapshots of all runs. Nothing is trained for it."""
+    input:
+        experiments=rules.experiments.output.table,
+        data=dataset_files(),
+        records=block_files("record.json"),
+        snapshots=block_files("snapshots.safetensors"),
+    output:
+        table="results/{scope}diagnostics/{diagnostic}.parquet",
+    log:
+        "logs/{scope}diagnostics/{diagnostic}.log",
+    benchmark:
+        "results/benchmarks/{scope}diagnostics/{diagnostic}.tsv"
+    wildcard_constraints:
+        diagnostic="[a-z0-9_]+",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        code=lambda wildcards: code(
+            "diagnostic.py",
+            ("diagnostics", wildcards.diagnostic),
+            *sorted(
+                {
+                    used
+                    for block in PLAN.blocks(wildcards.scope)
+                    for used in (
+                        ("arms", block.cell.arm),
+                        ("tasks", block.cell.task),
+                    )
+                }
+            ),
+        ),
+        settings=lambda wildcards: STUDY.diagnostics[wildcards.diagnostic],
+    script:
+        "../scripts/diagnostic.py"
+
+
+rule diagnostics:
+    """Put the diagnostics side by side."""
+    input:
+        tables=in_scope(
+            "diagnostics", [f"{name}.parquet" for name in members.names("diagnostics")]
+        ),
+    output:
+        table="results/{scope}tables/diagnostics.parquet",
+    log:
+        "logs/{scope}diagnostics.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=code("diagnostics.py"),
+    script:
+        "../scripts/diagnostics.py"
+
+
+rule runs:
+    """Measure every run: final losses, epochs to each threshold, its network at the end."""
+    input:
+        experiments=rules.experiments.output.table,
+        records=block_files("record.json"),
+        curves=block_files("curves.parquet"),
+        diagnostics=rules.diagnostics.output.table,
+    output:
+        table="results/{scope}tables/runs.csv",
+    log:
+        "logs/{scope}runs.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=lambda wildcards: code(
+            "runs.py",
+            *sorted({("tasks", b.cell.task) for b in PLAN.blocks(wildcards.scope)}),
+        ),
         final_window=STUDY.analysis.final_window,
         thresholds=STUDY.analysis.thresholds,
     script:
         "../scripts/runs.py"
-
-
-rule significance:
-    """Test the hypotheses, with effects, intervals and verdicts, as stated and otherwise."""
-    input:
-        code=modules("hypotheses.py", "statistics.py", "measures.py", "files.py"),
-        runs="results/tables/runs.csv",
-        gradients="results/tables/gradients.csv",
-        digits="results/tables/digits.csv",
-    output:
-        table="results/tables/significance.csv",
-        sensitivity="results/tables/sensitivity.csv",
-    log:
-        "logs/significance.log",
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        analysis=STUDY.analysis.model_dump(),
-        preview=STUDY.preview,
-    script:
-        "../scripts/significance.py"
-
-
-rule claims:
-    """State the verdict on each of the article's claims, with its evidence."""
-    input:
-        code=modules("claims.py", "hypotheses.py", "files.py"),
-        tests="results/tables/significance.csv",
-        sensitivity="results/tables/sensitivity.csv",
-    output:
-        table="results/tables/claims.csv",
-        page="results/claims.md",
-    log:
-        "logs/claims.log",
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        analysis=STUDY.analysis.model_dump(),
-        preview=STUDY.preview,
-        captions=CAPTIONS,
-    script:
-        "../scripts/claims.py"

@@ -1,66 +1,80 @@
-"""Tracking: bring MLflow up to date with the results; one writer, any number of times.
+"""Tracking: bring MLflow up to date with the results of a scope; one writer, any number of times.
 
-Needs: results/tables, the blocks, the figures and pages. Makes: runs in MLflow, and receipts. The
-database is no output on purpose: Snakemake deletes outputs before it makes them anew. Where MLflow
-is not available the receipt says so, the study goes on, and the next `snakemake` tries again.
+Needs: results/<scope>tables, the blocks, the figures and pages. Makes: runs in MLflow, and receipts.
+The database is no output on purpose: Snakemake deletes outputs before it makes them anew. Where
+MLflow is not available the receipt says so, the study goes on, and the next `snakemake` tries again.
 """
 
-TRACKING_CODE = [
-    f"tracking/{name}.py"
-    for name in (
-        "__init__",
-        "artifacts",
-        "describe",
-        "importer",
-        "notes",
-        "server",
-        "views",
-    )
+# What tracking says of itself: of the runs and of the study, in either scope.
+RECEIPTS = [
+    f"results/{scope}tracking/{name}.json"
+    for scope in SCOPES
+    for name in ("runs", "study")
 ]
-TRACKING_CODE += ["figures/cell_curves.py", "measures.py", "networks.py", "files.py"]
-# What the run `study` shows. Files that a study does not have are left out.
-SHOWN = [
-    *expand("results/figures/{figure}.{format}", figure=FIGURES, format=FORMATS),
-    *rules.curves.output,
-    *rules.measures.output,
-    *rules.runs.output,
-    *rules.gradients.output,
-    *rules.digits.output,
-    *rules.significance.output,
-    *rules.claims.output,
-    *rules.paper.output,
-]
+
+
+def missing_reason(receipt):
+    """Why `receipt` is none: MLflow was not available, or the file is damaged; else None."""
+    try:
+        return json.loads(Path(receipt).read_text()).get("missing")
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return f"{receipt} is damaged."
+
+
+def warn_if_untracked():
+    """One clear line at the end, where a user sees it."""
+    if not STUDY.mlflow.enabled:
+        logger.warning(
+            "mlflow.enabled is false: nothing was tracked. `make track` does it whenever you like."
+        )
+    elif missing := next(filter(None, map(missing_reason, RECEIPTS)), None):
+        logger.warning(
+            f"The study is not (wholly) in MLflow, all else is done. {missing}\n"
+            "To make up for it: `make track`, or the same snakemake command again."
+        )
+
+
+def study_artifacts(scope):
+    """What the run `study` holds."""
+    return [
+        file
+        for file in made_in(scope, tracked=False)
+        if not file.endswith(".html")
+    ]
+
 
 if workflow.is_main_process:
     # A receipt of what did not happen is none: without it, this run tracks.
     for receipt in RECEIPTS:
-        if owed(receipt):
+        if missing_reason(receipt):
             Path(receipt).unlink()
 
 
 onsuccess:
-    say_what_is_not_tracked()
+    warn_if_untracked()
 
 
 onerror:
-    say_what_is_not_tracked()
+    warn_if_untracked()
 
 
 rule track_runs:
     """Log every run to MLflow, once, with its parent."""
     input:
-        code=modules(*TRACKING_CODE),
-        runs="results/tables/runs.csv",
-        data=dataset_files(BLOCKS),
+        runs="results/{scope}tables/runs.csv",
+        experiments="results/{scope}tables/experiments.csv",
+        data=dataset_files(),
         curves=block_files("curves.parquet"),
         weights=block_files("checkpoint.safetensors"),
         records=block_files("record.json"),
     output:
-        receipt=RECEIPTS[0],
+        receipt="results/{scope}tracking/runs.json",
     log:
-        "logs/track_runs.log",
+        "logs/{scope}track_runs.log",
     benchmark:
-        "results/benchmarks/track_runs.tsv"
+        "results/benchmarks/{scope}track_runs.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -68,25 +82,26 @@ rule track_runs:
         mem_mb=2000,
         runtime=60,
     params:
-        study=STUDY.model_dump(),
+        code=code("track.py", *all_members("arms", "tasks"), looks=True),
+        study=STUDY.model_dump(mode="json"),
     script:
         "../scripts/track.py"
 
 
-rule track:
+rule track_study:
     """Log the study itself: figures, tables, verdicts; and whatever is still missing."""
     input:
-        code=modules(*TRACKING_CODE),
-        runs="results/tables/runs.csv",
+        runs="results/{scope}tables/runs.csv",
+        experiments="results/{scope}tables/experiments.csv",
         records=block_files("record.json"),
-        tracked=rules.track_runs.output,
-        shown=SHOWN,
+        tracked="results/{scope}tracking/runs.json",
+        artifacts=lambda wildcards: study_artifacts(wildcards.scope),
     output:
-        receipt=RECEIPTS[1],
+        receipt="results/{scope}tracking/study.json",
     log:
-        "logs/track.log",
+        "logs/{scope}track_study.log",
     benchmark:
-        "results/benchmarks/track.tsv"
+        "results/benchmarks/{scope}track_study.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -94,33 +109,7 @@ rule track:
         mem_mb=2000,
         runtime=60,
     params:
-        study=STUDY.model_dump(),
-    script:
-        "../scripts/track.py"
-
-
-rule track_extended:
-    """Log the runs of the extended study."""
-    input:
-        code=modules(*TRACKING_CODE),
-        runs="results/tables/extended/runs.csv",
-        data=dataset_files(EXTENDED_BLOCKS),
-        curves=extended_block_files("curves.parquet"),
-        weights=extended_block_files("checkpoint.safetensors"),
-        records=extended_block_files("record.json"),
-    output:
-        receipt=RECEIPTS[2],
-    log:
-        "logs/track_extended.log",
-    benchmark:
-        "results/benchmarks/track_extended.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=2000,
-        runtime=60,
-    params:
-        study=STUDY.model_dump(),
+        code=code("track.py", *all_members("arms", "tasks"), looks=True),
+        study=STUDY.model_dump(mode="json"),
     script:
         "../scripts/track.py"

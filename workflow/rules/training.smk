@@ -1,7 +1,8 @@
-"""Training: a block of seeds of one arm and width in one job, many replicates side by side.
+"""Training: a block of seeds of one cell per job, many replicates side by side.
 
-Needs: results/datasets. Makes: results/training/<arm>/width_<w>/seeds_<first>/ with the curves,
-measures of the features, the final weights (with all that is needed to go on) and a record of settings, versions and time.
+Needs: results/datasets. Makes: results/runs/<cell>/seeds_<first>/ with the curves, snapshots of the
+networks, the final state (with all that is needed to resume) and a record of settings, versions and
+time. Every experiment's runs are made here, each cell once.
 """
 
 
@@ -10,28 +11,47 @@ onstart:
     # is not needed to plan.
     from bnstudy.files import write_json
 
+    asked = SCOPES["extended" in workflow.dag_settings.targets]
     write_json(
         "logs/plan.json",
         {
             "started": time.time(),
             "study": STUDY.model_dump(mode="json"),
             "blocks": [
-                [*block, len(STUDY.block_seeds(block))] for block in STUDY.blocks()
+                {
+                    "place": block.place,
+                    "models": len(PLAN.seeds(block)),
+                    "cost": PLAN.cost(block),
+                }
+                for block in PLAN.blocks(asked)
             ],
         },
     )
 
 
+def training_code(wildcards):
+    """The code that trains a block: its arm, its task and its optimizer, not all of them."""
+    cell = block_of(wildcards).cell
+    used = ("arms", cell.arm), ("tasks", cell.task), ("optimizers", cell.optimizer)
+    return code("train.py", *used)
+
+
+def resumed_files(wildcards):
+    """The files of the shorter block that this one continues, if there is one."""
+    earlier = PLAN.resumed(block_of(wildcards))
+    return files_of(earlier, *BLOCK_FILES) if earlier else []
+
+
 rule train:
-    """Train a block of seeds of one arm and width."""
+    """Train a block of seeds of one cell, or continue a shorter one."""
     input:
-        code=modules(*TRAINING_CODE),
-        data="results/datasets/seeds_{start}.npz",
+        data=lambda wildcards: dataset_of(block_of(wildcards)),
+        resume_from=resumed_files,
     output:
-        curves=f"results/training/{BLOCK}/curves.parquet",
-        measures=f"results/training/{BLOCK}/measures.parquet",
-        weights=f"results/training/{BLOCK}/checkpoint.safetensors",
-        record=f"results/training/{BLOCK}/record.json",
+        curves=f"results/runs/{BLOCK}/curves.parquet",
+        snapshots=f"results/runs/{BLOCK}/snapshots.safetensors",
+        checkpoint=f"results/runs/{BLOCK}/checkpoint.safetensors",
+        record=f"results/runs/{BLOCK}/record.json",
     log:
         f"logs/train/{BLOCK}.log",
     benchmark:
@@ -40,18 +60,20 @@ rule train:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards: training_megabytes(
-            STUDY.block_seeds(block_of(wildcards))
+        # PyTorch, and for each model its curves, its state and its data
+        mem_mb=lambda wildcards: 1000
+        + math.ceil(
+            len(PLAN.seeds(block_of(wildcards)))
+            * (2 + 1.5e-4 * (STUDY.dataset.train_size + STUDY.dataset.test_size))
         ),
-        runtime=lambda wildcards: training_minutes(
-            wildcards.width,
-            STUDY.block_seeds(block_of(wildcards)),
-            STUDY.run_settings(wildcards.arm),
-        ),
+        # minutes: half an hour, and six times what a core takes
+        runtime=lambda wildcards: 30
+        + math.ceil(6 * PLAN.cost(block_of(wildcards)) / 60),
         gpu=int(STUDY.training.device == "cuda"),
     params:
-        seeds=lambda wildcards: STUDY.block_seeds(block_of(wildcards)),
-        settings=lambda wildcards: STUDY.run_settings(wildcards.arm),
-        measured=STUDY.measures.model_dump(),
+        code=training_code,
+        seeds=lambda wildcards: PLAN.seeds(block_of(wildcards)),
+        settings=lambda wildcards: PLAN.job_settings(block_of(wildcards).cell),
+        snapshots=lambda wildcards: PLAN.snapshots(block_of(wildcards)),
     script:
         "../scripts/train.py"

@@ -5,9 +5,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 from bnstudy.logs import open_log
 
 open_log(snakemake.log[0])
-from bnstudy.digits import probe
+from bnstudy.experiment.digits import train_networks
 from bnstudy.files import write_csv
 
-runs, curves = probe(snakemake.params.seeds, **snakemake.params.settings)
+runs, curves = train_networks(snakemake.params.seeds, **snakemake.params.settings)
 write_csv(snakemake.output.table, runs)
 write_csv(snakemake.output.curves, curves)

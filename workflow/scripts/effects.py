@@ -5,13 +5,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 from bnstudy.logs import open_log
 
 open_log(snakemake.log[0])
-from bnstudy.extended import effects, horizon
-from bnstudy.files import read_csv, read_curves, write_csv
-from bnstudy.study import Analysis
+from bnstudy.analysis.effects import effects, horizon
+from bnstudy.config.models import StudySettings
+from bnstudy.files import read_csv, write_csv
 
-analysis, paths = Analysis(**snakemake.params.analysis), snakemake.input
-write_csv(
-    snakemake.output.effects, effects(read_csv(paths.runs), read_csv(paths.default), analysis)
-)
-curves = read_curves(paths.curves, variant=snakemake.params.horizon)
-write_csv(snakemake.output.horizon, horizon(curves, analysis))
+study, paths = StudySettings(**snakemake.params.study), snakemake.input
+runs, experiments = read_csv(paths.runs), read_csv(paths.experiments)
+write_csv(snakemake.output.effects, effects(runs, experiments, study))
+write_csv(snakemake.output.horizon, horizon(paths.curves, study))

@@ -5,16 +5,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 from bnstudy.logs import open_log
 
 open_log(snakemake.log[0])
-from bnstudy.blocks import BlockFiles, train_block
+from bnstudy.experiment.block import BlockFiles, train_block
+from bnstudy.experiment.schedules import log_spaced_epochs
 
-start = snakemake.input.get("start")
+params, earlier = snakemake.params, snakemake.input.get("resume_from")
+points = params.snapshots
 train_block(
     snakemake.input.data,
-    BlockFiles(*snakemake.output),
-    arm=snakemake.wildcards.arm,
-    width=int(snakemake.wildcards.width),
-    seeds=snakemake.params.seeds,
-    settings=snakemake.params.settings,
-    measured=snakemake.params.measured,
-    start=BlockFiles(*start) if start else None,
+    BlockFiles(*map(Path, snakemake.output)),
+    seeds=params.seeds,
+    settings=params.settings,
+    code=params.code,
+    snapshot_epochs=log_spaced_epochs(params.settings["epochs"], points).tolist() if points else [],
+    resume_from=BlockFiles(*map(Path, earlier)) if earlier else None,
 )

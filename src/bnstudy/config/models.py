@@ -1,54 +1,56 @@
-"""The study's settings, typed and checked, and the grid of runs they describe.
+"""The study's settings, typed and checked.
 
 One source of truth: these classes refuse a bad config.yaml, and the JSON schema that editors use
-(workflow/schemas/config.schema.yaml) is generated from them by `python -m bnstudy.study`.
+(workflow/schemas/config.schema.yaml) is generated from them by `make schema`. Members (arms, tasks,
+optimizers, diagnostics) bring settings of their own; see `bnstudy.config.members`.
 """
 
-import difflib
 import math
 import re
-import reprlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
+from itertools import product
+from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    create_model,
     model_validator,
 )
 
-# Where an arm is made: bnstudy.networks.make_network.
-Arm = Literal["none", "batch", "batch-matched", "none-standardized", "dropout"]
-PAIR = ("none", "batch")  # the study compares these two
-WITH_BATCH_NORM = ("batch", "batch-matched", "none-standardized")  # arms that use its settings
-Width = Annotated[int, Field(gt=0, le=100_000)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Ratio = Annotated[float, Field(gt=1, description="a ratio above 1")]
+from bnstudy.config import members
+from bnstudy.config.checks import ConfigError, explain, unknown
+
+T = TypeVar("T")
+
+# The settings of a run beside arm and width, as the article has them. A run's name and key say only
+# what differs from these.
+ARTICLE: dict[str, Any] = {
+    "task": "article", "inputs": "plain", "optimizer": "adam", "learning_rate": 0.001,
+    "schedule": "constant", "batch_size": "full", "epochs": 10_000, "label_noise": 0.0,
+}  # fmt: skip
+
+MOST_JOBS, MOST_ROWS, MOST_WEIGHTS = 200_000, 200_000_000, 100_000_000
 
 
-class ConfigError(ValueError):
-    """config.yaml says something the study cannot do; the message names the key and the remedy."""
-
-
-def _distinct(values: list) -> list:
-    repeated = sorted(value for value, count in Counter(values).items() if count > 1)
+def _distinct(values: list[T]) -> list[T]:
+    repeated = sorted(str(value) for value, count in Counter(values).items() if count > 1)
     if repeated:
-        raise ValueError(
-            f"{', '.join(map(str, repeated))} stands there more than once; name it once"
-        )
+        raise ValueError(f"{', '.join(repeated)} is duplicated; name it once")
     return values
 
 
 def _told_apart(values: list[float]) -> list[float]:
-    """Columns and folders are named by six digits of a value."""
+    """Columns are named by six digits of a value."""
     names = Counter(f"{value:g}" for value in values)
     same = [name for name, count in names.items() if count > 1]
     if same:
@@ -63,10 +65,45 @@ def _ascending(bounds: list[float]) -> list[float]:
     return bounds
 
 
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _a_member(kind: str, name: str) -> str:
+    if name not in members.names(kind):
+        raise ValueError(
+            f"unknown; {unknown(name, members.names(kind))} (a file in src/bnstudy/"
+            f"{members.KINDS[kind]}/ makes one)"
+        )
+    return name
+
+
+def _refuse_too_many(weights: int, what: str) -> None:
+    if weights > MOST_WEIGHTS:
+        raise ValueError(f"{weights:,} {what} do not fit the memory of a job; {MOST_WEIGHTS:,} do")
+
+
+Width = Annotated[int, Field(gt=0, le=100_000)]
+Epochs = Annotated[int, Field(gt=0, le=100_000_000)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Ratio = Annotated[float, Field(gt=1, description="a ratio above 1")]
+BatchSize = Literal["full"] | Annotated[int, Field(ge=2)]
+Task = Annotated[str, AfterValidator(partial(_a_member, "tasks"))]
+Arm = Annotated[str, AfterValidator(partial(_a_member, "arms"))]
+Optimizer = Annotated[str, AfterValidator(partial(_a_member, "optimizers"))]
+Inputs = Literal["plain", "shifted", "stretched"]
+Schedule = Literal["constant", "cosine"]
 # Targets are squares of the inputs, losses squares of the targets.
-Input = Annotated[float, Field(ge=-1e6, le=1e6)]
-Range = Annotated[list[Input], Field(min_length=2, max_length=2), AfterValidator(_ascending)]
+Bound = Annotated[float, Field(ge=-1e6, le=1e6)]
+Range = Annotated[list[Bound], Field(min_length=2, max_length=2), AfterValidator(_ascending)]
 Values = Annotated[list[PositiveFloat], AfterValidator(_distinct), AfterValidator(_told_apart)]
+# One value or a list of them, in either case a list here.
+Choices = Annotated[
+    list[T],
+    BeforeValidator(_listed, json_schema_input_type=T | list[T]),
+    Field(min_length=1),
+    AfterValidator(_distinct),
+]
 
 
 class Section(BaseModel):
@@ -80,25 +117,161 @@ class Seeds(Section):
     count: PositiveInt = Field(description="number of consecutive seeds", le=1_000_000)
 
     @model_validator(mode="after")
-    def _within_generator_range(self):
+    def _within_generator_range(self) -> "Seeds":
         if self.first + self.count > 2**32:
             raise ValueError("first + count must not exceed 2**32, the generators' seed range")
         return self
 
+    @property
+    def range(self) -> range:
+        """The seeds, ascending."""
+        return range(self.first, self.first + self.count)
 
-class Grid(Section):
-    widths: Annotated[list[Width], Field(min_length=1), AfterValidator(_distinct)] = Field(
-        description="numbers of hidden units"
+
+class SeedSets(Section):
+    study: Seeds = Field(description="seeds that decide; never used to choose a setting")
+    tuning: Seeds = Field(description="seeds that choose settings; never in a test")
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> "SeedSets":
+        study, tuning = self.study.range, self.tuning.range
+        first = max(study.start, tuning.start)
+        if first < min(study.stop, tuning.stop):
+            raise ValueError(
+                f"tuning and study both hold seed {first}; a seed that chose a setting must not "
+                "test it: move one of them"
+            )
+        return self
+
+
+class Defaults(Section):
+    """The settings of a run that an experiment does not name."""
+
+    task: Task
+    inputs: Inputs = Field(description="plain, shifted by 3, or stretched by 10, 1, 0.1")
+    width: Width = Field(description="hidden units")
+    optimizer: Optimizer
+    learning_rate: PositiveFloat
+    schedule: Schedule = Field(description="constant, or cosine to zero over the budget")
+    batch_size: BatchSize = Field(description="samples per step; full: all training points")
+    epochs: Epochs | None = Field(default=None, description="budget, in passes over the data")
+    steps: Epochs | None = Field(default=None, description="budget, in optimizer steps")
+    label_noise: NonNegativeFloat = Field(description="standard deviation, on training targets")
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "Defaults":
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("name one budget, epochs or steps")
+        return self
+
+
+class Experiment(Section):
+    """A product of lists of settings, over seeds. What is not named is as in `defaults`."""
+
+    seeds: Literal["study", "tuning"] | Seeds = Field(
+        default="study", description="study, tuning, or seeds of its own"
     )
-    seeds: Seeds
-    arms: Annotated[list[Arm], Field(min_length=1), AfterValidator(_distinct)] = Field(
-        description="network variants"
+    arm: Choices[Arm] = Field(description="network variants")
+    task: Choices[Task] | None = None
+    inputs: Choices[Inputs] | None = None
+    width: Choices[Width] | None = None
+    optimizer: Choices[Optimizer] | None = None
+    learning_rate: Choices[PositiveFloat] | None = None
+    schedule: Choices[Schedule] | None = None
+    batch_size: Choices[BatchSize] | None = None
+    epochs: Choices[Epochs] | None = None
+    steps: Choices[Epochs] | None = None
+    label_noise: Choices[NonNegativeFloat] | None = None
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "Experiment":
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("name one budget, epochs or steps")
+        return self
+
+    @property
+    def size(self) -> int:
+        """Number of cells."""
+        return math.prod(len(values) for values in self.named().values())
+
+    def named(self) -> dict[str, list[Any]]:
+        """The settings that it names, a list of values each."""
+        names = type(self).model_fields.keys() - {"seeds"}
+        values = {name: getattr(self, name) for name in sorted(names)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def combinations(self, defaults: Defaults) -> Iterator[dict[str, Any]]:
+        """The settings of each of its cells, those of `defaults` among them."""
+        named = self.named()
+        base = defaults.model_dump()
+        if "epochs" in named or "steps" in named:
+            base |= {"epochs": None, "steps": None}
+        for values in product(*named.values()):
+            yield base | dict(zip(named, values, strict=True))
+
+
+class Depth(Section):
+    """The experiment `depth`: gradients at initialisation in deep tanh stacks."""
+
+    seeds: Literal["study", "tuning"] | Seeds = "study"
+    width: Width = Field(description="units of every hidden layer")
+    depth: int = Field(ge=2, le=1000, description="hidden layers")
+    initializations: Annotated[
+        list[Literal["unscaled", "fan-in"]], Field(min_length=1), AfterValidator(_distinct)
+    ] = Field(description="N(0, 1), and N(0, 1/inputs)")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Depth":
+        _refuse_too_many(self.width**2 * self.depth, "weights (width² × depth)")
+        return self
+
+
+class Digits(Section):
+    """The experiment `digits`: a dense and a convolutional network on 8 × 8 digits."""
+
+    seeds: Literal["study", "tuning"] | Seeds = "study"
+    widths: Annotated[list[Width], Field(min_length=1, max_length=20)] = Field(
+        description="units of the dense network's hidden layers"
     )
+    channels: Annotated[list[Width], Field(min_length=1, max_length=20)] = Field(
+        description="channels of the convolutional network's layers"
+    )
+    validation_share: float = Field(ge=0.05, le=0.5, description="of the 1797 images")
+    batch_size: int = Field(ge=2, le=800, description="images per minibatch")
+    learning_rate: PositiveFloat
+    epochs: PositiveInt = Field(le=100_000, description="budget")
+    threshold: PositiveFloat = Field(description="validation loss (cross-entropy) to reach")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Digits":
+        dense = sum(map(math.prod, zip([64, *self.widths], [*self.widths, 10], strict=True)))
+        layers = zip([1, *self.channels], self.channels, strict=False)
+        _refuse_too_many(dense, "weights of the dense network (widths)")
+        _refuse_too_many(9 * sum(map(math.prod, layers)), "weights of the convolutional (channels)")
+        return self
 
 
-class Original(Section):
-    width: Width
-    seed: Seed
+ExperimentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=60)]
+
+
+class Experiments(BaseModel):
+    """Experiments by name. Two train other networks; the rest are products of settings."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+    __pydantic_extra__: dict[ExperimentName, Experiment]
+    depth: Depth | None = None
+    digits: Digits | None = None
+
+    @property
+    def training(self) -> dict[str, Experiment]:
+        """Those whose runs are cells, in the order of config.yaml."""
+        return self.__pydantic_extra__ or {}
+
+    @property
+    def names(self) -> list[str]:
+        """All of them."""
+        own = [name for name in ("depth", "digits") if getattr(self, name) is not None]
+        return [*self.training, *own]
 
 
 class Ranges(Section):
@@ -114,10 +287,8 @@ class Dataset(Section):
 
 
 class Training(Section):
-    epochs: PositiveInt = Field(le=100_000_000, description="full-batch Adam steps")
-    learning_rate: PositiveFloat
     device: Literal["cpu", "cuda"] = Field(description="cuda: on a GPU, through PyTorch")
-    block_size: PositiveInt = Field(description="seeds trained together in one job")
+    block_size: PositiveInt = Field(le=1000, description="seeds trained together in one job")
 
 
 class BatchNorm(Section):
@@ -126,62 +297,8 @@ class BatchNorm(Section):
     correction: int = Field(ge=0, le=1, description="the variance divides by n - correction")
 
 
-class Ablation(Section):
-    arms: Annotated[list[Arm], AfterValidator(_distinct)]
-    widths: Annotated[list[Width], AfterValidator(_distinct)] = Field(
-        description="those of the grid's widths at which these arms run"
-    )
-
-
-class Measures(Section):
+class Snapshots(Section):
     points: int = Field(ge=2, le=1000, description="log-spaced epochs, first and last included")
-    saturation: float = Field(gt=0, lt=1, description="|tanh| above this counts as saturated")
-
-
-class Dropout(Section):
-    rate: float = Field(gt=0, lt=1, description="probability of dropping a hidden value")
-
-
-Widths = Annotated[list[Width], AfterValidator(_distinct)]
-
-
-class Horizon(Section):
-    epochs: PositiveInt = Field(le=100_000_000)
-    widths: Widths
-
-
-class LearningRates(Section):
-    values: Values
-    widths: Widths
-
-
-class LabelNoise(Section):
-    values: Values = Field(description="standard deviations of the noise on the training targets")
-    widths: Widths
-
-
-class Minibatches(Section):
-    sizes: Annotated[
-        list[Annotated[int, Field(ge=2)]], AfterValidator(_distinct), AfterValidator(_told_apart)
-    ]
-    epochs: PositiveInt = Field(le=100_000_000)
-    widths: Widths
-
-
-class DropoutWidths(Section):
-    widths: Widths
-
-
-class Extended(Section):
-    """What `snakemake extended` adds, each part at its own widths; an empty list leaves it out."""
-
-    seeds: Seeds
-    widths: Widths = Field(description="further widths, with all other settings as they are")
-    horizon: Horizon
-    learning_rates: LearningRates
-    label_noise: LabelNoise
-    minibatches: Minibatches
-    dropout: DropoutWidths
 
 
 class Primary(Section):
@@ -201,7 +318,7 @@ class Analysis(Section):
     seed: Seed = Field(description="seed of the permutations and bootstraps")
 
     @model_validator(mode="after")
-    def _primary_threshold_is_measured(self):
+    def _primary_threshold_is_measured(self) -> "Analysis":
         if self.primary.threshold not in self.thresholds:
             raise ValueError(
                 f"primary.threshold {self.primary.threshold} is not one of analysis.thresholds; "
@@ -210,11 +327,11 @@ class Analysis(Section):
         return self
 
     @model_validator(mode="after")
-    def _margins_differ(self):
+    def _margins_differ(self) -> "Analysis":
         if self.equivalence_margin in self.sensitivity_margins:
             raise ValueError(
                 f"sensitivity_margins holds {self.equivalence_margin}, the equivalence_margin; "
-                "take it out there"
+                "remove it there"
             )
         return self
 
@@ -235,9 +352,9 @@ def _within_the_study(uri: str) -> str:
 
 
 def _nameable(name: str) -> str:
-    """A name that can be shown on one line, and can name a folder once `/` and the like are out."""
+    """A name that fits on one line, and can name a folder once `/` and the like are replaced."""
     if not name.isprintable() or not re.search(r"\w", name):
-        raise ValueError("a name needs a letter or digit, and stands on one line")
+        raise ValueError("a name needs a letter or digit, and must fit on one line")
     return name
 
 
@@ -247,415 +364,193 @@ class Mlflow(Section):
         description="a server's address, or an SQLite file in the study's directory"
     )
     experiment: Annotated[str, AfterValidator(_nameable)] = Field(min_length=1, max_length=250)
-    curve_points: int = Field(ge=2, le=320, description="log-spaced epochs logged a curve")
+    curve_points: int = Field(ge=2, le=320, description="log-spaced epochs logged per curve")
 
 
-class DepthProbe(Section):
-    width: Width = Field(description="units of every hidden layer")
-    depth: int = Field(ge=2, le=1000, description="hidden layers")
-    initializations: Annotated[
-        list[Literal["unscaled", "fan-in"]], Field(min_length=1), AfterValidator(_distinct)
-    ] = Field(description="N(0, 1), and N(0, 1/inputs)")
-
-    @model_validator(mode="after")
-    def _fits(self):
-        _refuse_too_many(self.width**2 * self.depth, "weights (width² × depth)")
-        return self
+@cache
+def _settings_model(kind: str, name: str) -> type[Section]:
+    """The settings of one member, from the SETTINGS that its module declares."""
+    declared = members.declared(kind, name).get("SETTINGS", {})
+    fields: dict[str, Any] = {
+        key: (type(options["default"]), Field(**options)) for key, options in declared.items()
+    }
+    return create_model(name, __base__=Section, **fields)
 
 
-class DigitsProbe(Section):
-    widths: Annotated[list[Width], Field(min_length=1, max_length=20)] = Field(
-        description="units of the dense network's hidden layers"
+def _settings_of_members(kind: str) -> Callable[[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Checks the settings given for members of `kind`, and fills in the defaults of all others."""
+
+    def checked(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        for name in given:
+            if name not in members.names(kind):
+                raise ValueError(f"{name}: unknown; {unknown(name, members.names(kind))}")
+        found = {}
+        for name in members.names(kind):
+            model = _settings_model(kind, name)
+            try:
+                found[name] = model.model_validate(given.get(name, {})).model_dump()
+            except ValidationError as error:
+                lines = (explain(problem, model) for problem in error.errors(include_url=False))
+                raise ValueError("; ".join(f"{name}.{line}" for line in lines)) from None
+        return found
+
+    return checked
+
+
+def _member_field(kind: str) -> Any:
+    return Field(
+        default_factory=lambda: _settings_of_members(kind)({}),
+        description=f"settings of single {kind}, by name",
     )
-    channels: Annotated[list[Width], Field(min_length=1, max_length=20)] = Field(
-        description="channels of the convolutional network's layers"
-    )
-    validation_share: float = Field(ge=0.05, le=0.5, description="of the 1797 images")
-    batch_size: int = Field(ge=2, le=800, description="images a minibatch")
-    learning_rate: PositiveFloat
-    epochs: PositiveInt = Field(le=100_000, description="budget")
-    threshold: PositiveFloat = Field(description="validation loss (cross-entropy) to reach")
-
-    @model_validator(mode="after")
-    def _fits(self):
-        dense = sum(map(math.prod, zip([64, *self.widths], [*self.widths, 10], strict=True)))
-        layers = zip([1, *self.channels], self.channels, strict=False)
-        _refuse_too_many(dense, "weights of the dense network (widths)")
-        _refuse_too_many(9 * sum(map(math.prod, layers)), "weights of the convolutional (channels)")
-        return self
 
 
-def _refuse_too_many(weights: int, what: str) -> None:
-    if weights > 100_000_000:
-        raise ValueError(f"{weights:,} {what} do not fit the memory of a job; 100,000,000 do")
+MemberSettings = dict[str, dict[str, Any]]
 
 
-class Probes(Section):
-    depth: DepthProbe = Field(description="gradients against depth (H4)")
-    digits: DigitsProbe = Field(description="dense and convolutional networks on digits (H5)")
-
-
-class Cell(NamedTuple):
-    """One arm at one width."""
-
-    arm: str
-    width: int
-
-
-class Block(NamedTuple):
-    """A training job: the seeds of one cell from `start` on, a block size's worth at most."""
-
-    arm: str
-    width: int
-    start: int
-
-
-class ExtendedBlock(NamedTuple):
-    """A training job of the extended study."""
-
-    variant: str
-    arm: str
-    width: int
-    start: int
-
-
-class Variant(NamedTuple):
-    """A part of the extended study: the setting that it changes, to what, for which cells."""
-
-    kind: str
-    value: float | None
-    arms: Sequence[str]
-    widths: Sequence[int]
-
-    @property
-    def name(self) -> str:
-        """Its folder: learning_rate_0.003; a kind that changes no setting is its own name."""
-        return self.kind if self.value is None else f"{self.kind}_{self.value:g}"
-
-
-class FigureSettings(Section):
-    """The settings that a figure may show."""
+class StudySettings(Section):
+    """What analysis and report need to know of a study."""
 
     preview: bool = Field(description="mark figures and sentences as a preview, not the study")
-    grid: Grid
-    original: Original
+    seeds: SeedSets
+    defaults: Defaults
+    default_experiments: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)] = (
+        Field(description="what `snakemake` runs; `snakemake extended` runs all experiments")
+    )
     analysis: Analysis
+    dataset: Dataset
 
     @property
-    def grid_seeds(self) -> range:
+    def study_seeds(self) -> range:
         """Seeds that enter tests, bands and aggregates."""
-        return range(self.grid.seeds.first, self.grid.seeds.first + self.grid.seeds.count)
+        return self.seeds.study.range
+
+    @property
+    def reference(self) -> dict[str, Any]:
+        """The settings beside arm and width that `defaults` give, the budget in epochs."""
+        settings = self.resolved(self.defaults.model_dump(), "defaults")
+        return {name: settings[name] for name in ARTICLE}
+
+    def resolved(self, settings: Mapping[str, Any], place: str) -> dict[str, Any]:
+        """`settings` with the budget in epochs, and a batch of all points called `full`.
+
+        Raises ValueError, naming `place`, where a batch is larger than the training set, or steps
+        are not a whole number of epochs.
+        """
+        points, size = self.dataset.train_size, settings["batch_size"]
+        if size != "full" and size > points:
+            raise ValueError(
+                f"{place}.batch_size is {size}, more than the dataset.train_size {points}"
+            )
+        per_epoch = 1 if size == "full" else math.ceil(points / size)
+        epochs, steps = settings["epochs"], settings["steps"]
+        if epochs is None:
+            epochs, rest = divmod(steps, per_epoch)
+            if rest:
+                raise ValueError(
+                    f"{place}.steps is {steps}, not a whole number of epochs of {per_epoch} "
+                    f"steps (batch_size {size}); write {max(epochs, 1) * per_epoch}"
+                )
+        size = "full" if size == points else size
+        return {**settings, "batch_size": size, "epochs": epochs}
 
 
-class Study(FigureSettings):
+class Study(StudySettings):
     """All settings of one study: config.yaml as an object."""
 
-    ablation: Ablation
-    dataset: Dataset
+    experiments: Experiments
     training: Training
     batch_norm: BatchNorm
-    dropout: Dropout
-    measures: Measures
-    extended: Extended
-    probes: Probes
+    snapshots: Snapshots
+    arms: Annotated[MemberSettings, AfterValidator(_settings_of_members("arms"))] = _member_field(
+        "arms"
+    )
+    tasks: Annotated[MemberSettings, AfterValidator(_settings_of_members("tasks"))] = _member_field(
+        "tasks"
+    )
+    optimizers: Annotated[MemberSettings, AfterValidator(_settings_of_members("optimizers"))] = (
+        _member_field("optimizers")
+    )
+    diagnostics: Annotated[MemberSettings, AfterValidator(_settings_of_members("diagnostics"))] = (
+        _member_field("diagnostics")
+    )
     mlflow: Mlflow
 
     @model_validator(mode="after")
-    def _minibatches_are_parts(self):
-        whole = self.dataset.train_size
-        if too_large := [size for size in self.extended.minibatches.sizes if size > whole]:
-            raise ValueError(
-                f"extended.minibatches.sizes holds {too_large[0]}, more than the "
-                f"dataset.train_size {whole}"
-            )
+    def _default_experiments_exist(self) -> "Study":
+        known = self.experiments.names
+        for index, name in enumerate(self.default_experiments):
+            if name not in known:
+                raise ValueError(
+                    f"default_experiments[{index}] is {name!r}, no experiment; "
+                    f"{unknown(name, known)}"
+                )
         return self
 
     @model_validator(mode="after")
-    def _jobs_can_be_planned_and_held(self):
+    def _settings_go_together(self) -> "Study":
+        self.resolved(self.defaults.model_dump(), "defaults")
+        for name, experiment in self.experiments.training.items():
+            if experiment.size <= MOST_JOBS:
+                for settings in experiment.combinations(self.defaults):
+                    self.resolved(settings, f"experiments.{name}")
+        return self
+
+    @model_validator(mode="after")
+    def _jobs_can_be_planned_and_held(self) -> "Study":
         """Limits that keep a slip of the hand from filling the memory; far above real studies."""
         size = self.training.block_size
-        arms = {*self.grid.arms, *self.ablation.arms}
-        jobs = math.ceil(self.grid.seeds.count / size) * len(arms) * len(self.grid.widths)
-        cells = sum(len(variant.arms) * len(variant.widths) for variant in self.variants())
-        jobs += math.ceil(self.extended.seeds.count / size) * cells
-        if jobs > 200_000:
-            raise ValueError(
-                f"some {jobs:,} training jobs, more than the 200,000 that can be planned; "
-                "raise training.block_size, or lower grid.seeds.count or grid.widths"
-            )
-        block = min(size, max(self.grid.seeds.count, self.extended.seeds.count))
-        epochs = max(
-            self.training.epochs, self.extended.horizon.epochs, self.extended.minibatches.epochs
+        jobs = sum(
+            (math.ceil(len(self.seeds_of(experiment)) / size) + 1) * experiment.size
+            for experiment in self.experiments.training.values()
         )
+        if jobs > MOST_JOBS * 1.1:
+            raise ValueError(
+                f"some {jobs:,} training jobs, more than the {MOST_JOBS:,} that can be planned; "
+                "raise training.block_size, or lower seeds.study.count or an experiment's lists"
+            )
+        budgets = [e.epochs or e.steps or [] for e in self.experiments.training.values()]
+        longest = max([*sum(budgets, []), self.defaults.epochs or self.defaults.steps or 0])
+        points = self.dataset.train_size + self.dataset.test_size
         for rows, keys in (
-            (block * epochs,
-             "training.epochs, extended.horizon.epochs, extended.minibatches.epochs"),
-            (block * (self.dataset.train_size + self.dataset.test_size),
-             "dataset.train_size, dataset.test_size"),
-        ):  # fmt: skip
-            if rows > 200_000_000:
+            (size * longest, "the budget (epochs, steps)"),
+            (size * points, "one of dataset.train_size, dataset.test_size"),
+        ):
+            if rows > MOST_ROWS:
                 raise ValueError(
-                    f"a block of {block:,} seeds has {rows:,} rows, more than the 200,000,000 that "
-                    f"fit the memory of a job; lower training.block_size or one of {keys}"
+                    f"a block of {size:,} seeds has {rows:,} rows, more than the {MOST_ROWS:,} "
+                    f"that fit the memory of a job; lower training.block_size or {keys}"
                 )
         return self
+
+    def seeds_of(self, experiment: Experiment | Depth | Digits) -> range:
+        """The seeds of an experiment, ascending."""
+        match experiment.seeds:
+            case "study":
+                return self.seeds.study.range
+            case "tuning":
+                return self.seeds.tuning.range
+            case seeds:
+                return seeds.range
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Study":
         """Check `config` (config.yaml as nested dicts) and return it typed.
 
-        Raises ConfigError naming every offending key, what stands there and what is expected.
+        Raises ConfigError naming every offending key, its value and what is expected.
         """
         try:
             return cls.model_validate(dict(config))
         except ValidationError as error:
             problems = error.errors(include_url=False, include_context=False)
-            lines = [_explain(problem) for problem in problems[:20]]
+            lines = [explain(problem, cls) for problem in problems[:20]]
             more = [f"and {len(problems) - 20} more"] if len(problems) > 20 else []
             raise ConfigError("\n".join(lines + more)) from None
 
-    def cells(self) -> list[Cell]:
-        """Arm × width of the whole study, the ablation's and the original's among them, once."""
-        grid = [Cell(arm, width) for width in self.grid.widths for arm in self.grid.arms]
-        ablation = [
-            Cell(arm, width)
-            for width in self.ablation.widths if width in self.grid.widths
-            for arm in self.ablation.arms
-        ]  # fmt: skip
-        original = [Cell(arm, self.original.width) for arm in PAIR]
-        return list(dict.fromkeys(grid + ablation + original))
 
-    def seeds(self, cell: Cell) -> list[int]:
-        """The seeds trained in `cell`, ascending: the grid's and, where it lies, the original's."""
-        return sorted(set().union(*self._seed_ranges(cell)))
-
-    def blocks(self) -> list[Block]:
-        """The training jobs. A block starts at a multiple of the block size, whatever the grid."""
-        return [Block(*c, start) for c in self.cells() for start in self._starts(self.seeds(c))]
-
-    def block_seeds(self, block: Block) -> list[int]:
-        """The study's seeds in `block`."""
-        return self._within(block.start, self._seed_ranges(Cell(block.arm, block.width)))
-
-    def extended_blocks(self) -> list[ExtendedBlock]:
-        """The extended study's training jobs."""
-        return [
-            ExtendedBlock(variant.name, arm, width, start)
-            for variant in self.variants() for width in variant.widths for arm in variant.arms
-            for start in self._starts(self.extended_seeds)
-        ]  # fmt: skip
-
-    def extended_block_seeds(self, start: int) -> list[int]:
-        """The extended study's seeds in the block that starts at `start`."""
-        return self._within(start, [self.extended_seeds])
-
-    @property
-    def extended_seeds(self) -> range:
-        """Seeds of the extended study."""
-        return range(
-            self.extended.seeds.first, self.extended.seeds.first + self.extended.seeds.count
-        )
-
-    def dataset_seeds(self, start: int) -> list[int]:
-        """Seeds of any cell in the block that starts at `start`: the datasets to make."""
-        ranges = {seeds for cell in self.cells() for seeds in self._seed_ranges(cell)}
-        return self._within(start, ranges | {self.extended_seeds})
-
-    def variants(self) -> list[Variant]:
-        """What the extended study varies, one setting at a time; not what the grid has already."""
-        extended = self.extended
-        variants = [
-            Variant("width", None, PAIR, extended.widths),
-            Variant("epochs", extended.horizon.epochs, PAIR, extended.horizon.widths),
-            Variant("dropout", None, ("dropout",), extended.dropout.widths),
-        ]
-        for kind, part in (("learning_rate", extended.learning_rates),
-                           ("label_noise", extended.label_noise)):  # fmt: skip
-            variants += [Variant(kind, value, PAIR, part.widths) for value in part.values]
-        sizes, widths = extended.minibatches.sizes, extended.minibatches.widths
-        variants += [Variant("batch_size", size, PAIR, widths) for size in sizes]
-        fresh = (v._replace(widths=[w for w in v.widths if self._adds(v, w)]) for v in variants)
-        return [variant for variant in fresh if variant.widths]
-
-    def run_settings(self, arm: str, variant: Variant | None = None) -> dict[str, Any]:
-        """The settings that determine a run of `arm`, beside its width and seed.
-
-        What an arm does not use is left out, so that changing it leaves the arm alone; so is the
-        block size, on which no result depends.
-        """
-        settings: dict[str, Any] = {
-            "dataset": self.dataset.model_dump(),
-            "training": self.training.model_dump(exclude={"block_size"}),
-        }
-        if arm in WITH_BATCH_NORM:
-            settings["batch_norm"] = self.batch_norm.model_dump()
-        if arm == "dropout":
-            settings["dropout"] = self.dropout.model_dump()
-        match variant:
-            case Variant("epochs" | "learning_rate" as kind, value):
-                settings["training"][kind] = value
-            case Variant("batch_size", value):
-                epochs = self.extended.minibatches.epochs
-                settings["training"] |= {"batch_size": value, "epochs": epochs}
-            case Variant("label_noise", value):
-                settings["label_noise"] = value
-        return settings
-
-    def _starts(self, seeds: Iterable[int]) -> list[int]:
-        size = self.training.block_size
-        return sorted({seed - seed % size for seed in seeds})
-
-    def _adds(self, variant: Variant, width: int) -> bool:
-        """Whether a variant has a run at `width` that the grid does not have."""
-        return any(
-            self.run_settings(arm, variant) != self.run_settings(arm)
-            or self.grid_seeds not in self._seed_ranges(Cell(arm, width))
-            for arm in variant.arms
-        )
-
-    def _seed_ranges(self, cell: Cell) -> list[range]:
-        """The seeds of `cell` as ranges: a study of a million runs asks for them block by block."""
-        arm, width = cell
-        ranges = []
-        if width in self.grid.widths and (
-            arm in self.grid.arms or (arm in self.ablation.arms and width in self.ablation.widths)
-        ):
-            ranges.append(self.grid_seeds)
-        if width == self.original.width and arm in PAIR:
-            ranges.append(range(self.original.seed, self.original.seed + 1))
-        return ranges
-
-    def _within(self, start: int, ranges: Iterable[range]) -> list[int]:
-        """The seeds of a block that lie in one of `ranges`."""
-        end = start + self.training.block_size
-        clipped = (range(max(seeds.start, start), min(seeds.stop, end)) for seeds in ranges)
-        return sorted(set().union(*clipped))
-
-
-def retyped(value: Any) -> Any:
-    """Values of `--config key=value`, where Snakemake leaves nested ones as texts, as YAML says."""
-    if isinstance(value, Mapping):
-        return {key: retyped(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [retyped(item) for item in value]
-    if not isinstance(value, str):
-        return value
-    try:
-        return yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError):  # a text after all; what expects another type refuses it
-        return value
-
-
-def check_yaml(path: str | Path) -> None:
-    """Refuse what YAML readers pass over in silence, or stumble over.
-
-    Raises ConfigError naming the file, the line and the key: a key that stands there twice (the
-    last would win), an alias within what it names, no YAML.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        _check_node(yaml.compose(text, yaml.SafeLoader), path, [], set())
-        yaml.safe_load(text)  # tags that YAML does not know, dates that do not exist
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: no UTF-8 text ({error.reason}); save it as UTF-8") from None
-    except RecursionError:
-        raise ConfigError(f"{path}: nested too deeply") from None
-    except ConfigError:
-        raise
-    except (yaml.YAMLError, ValueError) as error:
-        cause = re.sub(r'in "<(unicode|byte) string>", ', "in ", str(error))
-        raise ConfigError(f"{path}: no YAML ({' '.join(cause.split())})") from None
-
-
-def _check_node(node: yaml.Node | None, path: str | Path, above: list, seen: set) -> None:
-    if any(node is other for other in above):
-        line = node.start_mark.line + 1
-        raise ConfigError(f"{path}, line {line}: an alias stands within what it names")
-    if node is None or id(node) in seen or isinstance(node, yaml.ScalarNode):
-        return
-    seen.add(id(node))
-    first: dict[str, int] = {}
-    for key, value in _children(node):
-        if isinstance(key, yaml.ScalarNode):
-            line = key.start_mark.line + 1
-            if key.value in first and key.value != "<<":
-                raise ConfigError(
-                    f"{path}, line {line}: {key.value} stands there twice (first in line "
-                    f"{first[key.value]}); leave one of them out"
-                )
-            first[key.value] = line
-        _check_node(value, path, [*above, node], seen)
-
-
-def _children(node: yaml.Node) -> Iterator[tuple[yaml.Node | None, yaml.Node]]:
-    """(key, value) of a mapping's node; (None, item) of a list's."""
-    return (
-        iter(node.value) if isinstance(node, yaml.MappingNode) else ((None, v) for v in node.value)
-    )
-
-
-def schema() -> dict:
+def schema() -> dict[str, Any]:
     """The JSON schema of config.yaml, closed at every level."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Settings of a bnstudy study",
         **Study.model_json_schema(),
     }
-
-
-def _explain(error: Mapping[str, Any]) -> str:
-    """One line on one problem: the key, what stands there, what is expected."""
-    place = _path(error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"{place}: unknown key{_suggestion(error['loc'])}"
-    if error["type"] == "missing":
-        return f"{place}: missing; add it (config.yaml in the repository shows every key)"
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "invalid_key":
-        within, key = _path(error["loc"][:-1]), _SHORT.repr(error["input"])
-        return f"{within}: {key} is no text, so no key{_suggestion(error['loc'])}"
-    if isinstance(error["input"], Mapping):
-        return f"{place}: {message}"  # the whole section would hide what is wrong with it
-    return f"{place} is {_SHORT.repr(error['input'])}: {message}{_yaml_hint(error['input'])}"
-
-
-_SHORT = reprlib.Repr()  # of whatever stands there, however long or deep
-_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxstring, _SHORT.maxother = 3, 12, 120, 120
-
-
-def _path(location: tuple) -> str:
-    parts = (f"[{part}]" if isinstance(part, int) else f".{_visible(part)}" for part in location)
-    return "".join(parts).removeprefix(".") or "config"
-
-
-def _visible(key: str) -> str:
-    """A key as it stands there; in quotes where it would not be seen, or would break the line."""
-    return key if key and key.isprintable() and key.strip() == key else repr(key)
-
-
-def _suggestion(location: tuple) -> str:
-    *parents, key = location
-    section = Study
-    for parent in parents:
-        section = section.model_fields[parent].annotation
-    known = list(section.model_fields)
-    close = difflib.get_close_matches(str(key), known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
-    return f"; {hint}"
-
-
-def _yaml_hint(value: Any) -> str:
-    """What to write instead, where YAML read a number such as 1e-3 as a text."""
-    if not isinstance(value, str):
-        return ""
-    for number in (int, float):
-        try:
-            return f" (YAML reads it as a text; write {number(value)!r})"
-        except ValueError:
-            continue
-    return ""
-
-
-if __name__ == "__main__":
-    print("# Generated by `make schema` from src/bnstudy/study.py; do not edit.")
-    print(yaml.safe_dump(schema(), sort_keys=False, width=100), end="")

@@ -5,9 +5,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 from bnstudy.logs import open_log
 
 open_log(snakemake.log[0])
-from bnstudy.depth import probe
+from bnstudy.analysis.collect import experiments_table
 from bnstudy.files import write_csv
 
-params = snakemake.params
-table = probe(params.seeds, **params.settings, dataset=params.dataset, batch_norm=params.batch_norm)
-write_csv(snakemake.output.table, table)
+write_csv(snakemake.output.table, experiments_table(snakemake.params.rows))

@@ -1,0 +1,94 @@
+"""The code of a job as one of its inputs: a digest of every module that it uses.
+
+The modules are found in the source, from the job's script along its imports; members, which are
+discovered when a job runs, are named by the rule. What does not change what a job computes is left
+out of the digest: comments, formatting, docstrings, and for training the looks of the arms.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+from bnstudy.config.members import LOOKS, PACKAGE, path
+
+NAME = PACKAGE.name
+
+
+def closure(*files: Path) -> set[Path]:
+    """The modules of this package that `files` import, at any depth, and those of `files` that are
+    of this package themselves."""
+    found: set[Path] = set()
+    waiting = list(files)
+    while waiting:
+        file = waiting.pop()
+        if file in found:
+            continue
+        if file.is_relative_to(PACKAGE):
+            found.add(file)
+        waiting += _imported(file)
+    return found
+
+
+def digest(script: Path, members: Iterable[tuple[str, str]] = (), looks: bool = False) -> str:
+    """SHA-256 of the code that `script` runs, with these `members` (kind, name) in it.
+
+    `looks`: whether labels and colours count.
+    """
+    modules = closure(script, *(path(kind, name) for kind, name in members))
+    whole = hashlib.sha256()
+    for file in sorted(modules):
+        whole.update(f"{file.relative_to(PACKAGE)}\0{_meaning(file, looks)}\0".encode())
+    return whole.hexdigest()
+
+
+@cache
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
+@cache
+def _meaning(file: Path, looks: bool) -> str:
+    """The source of a module without comments, docstrings and, unless wanted, looks."""
+    tree = ast.parse(file.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(
+            node, clean=False
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    if not looks:
+        tree.body = [node for node in tree.body if not _is_look(node)]
+    return ast.unparse(tree)
+
+
+def _is_look(node: ast.stmt) -> bool:
+    match node:
+        case ast.Assign(targets=[ast.Name(id=name)]):
+            return name in LOOKS
+    return False
+
+
+@cache
+def _imported(file: Path) -> list[Path]:
+    """The modules of this package that one file imports itself, packages above them included."""
+    files = []
+    for name in _names(_tree(file)):
+        parts = name.split(".")[1:]
+        for depth in range(len(parts) + 1):
+            place = PACKAGE.joinpath(*parts[:depth])
+            files += [p for p in (place / "__init__.py", place.with_suffix(".py")) if p.is_file()]
+    return files
+
+
+def _names(tree: ast.Module) -> Iterator[str]:
+    """The dotted names of this package that a module imports; of `from a import b` also a.b."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=aliases):
+                names = [alias.name for alias in aliases]
+            case ast.ImportFrom(module=str(module), level=0, names=aliases):
+                names = [module, *(f"{module}.{alias.name}" for alias in aliases)]
+            case _:
+                continue
+        yield from (name for name in names if name.split(".")[0] == NAME)

@@ -1,0 +1,206 @@
+"""From experiments to cells, and from cells to blocks: what is to be trained, by which jobs.
+
+A cell is all settings of a run but its seed. A cell that two experiments name is trained once. A
+block is the seeds of one cell that one job trains; blocks lie on fixed multiples of the block size,
+so that a new seed changes no other block.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields, replace
+from functools import cache, cached_property
+from typing import Any, NamedTuple
+
+from bnstudy.config import members
+from bnstudy.config.models import ARTICLE, Study
+
+# What a cell's name says of a setting that is not the article's.
+NAME_PARTS = {
+    "task": "{}",
+    "inputs": "{}",
+    "optimizer": "{}",
+    "learning_rate": "lr{}",
+    "schedule": "{}",
+    "batch_size": "b{}",
+    "epochs": "e{}",
+    "label_noise": "noise{}",
+}
+SCOPES = ("", "extended/")  # of the default experiments; of all
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All settings of a run but its seed."""
+
+    task: str
+    inputs: str
+    arm: str
+    width: int
+    optimizer: str
+    learning_rate: float
+    schedule: str
+    batch_size: int | str
+    epochs: int
+    label_noise: float
+
+    @cached_property
+    def name(self) -> str:
+        """What it is called in files: arm, width, and all that is not as in the article."""
+        parts = [
+            text.format(getattr(self, setting))
+            for setting, text in NAME_PARTS.items()
+            if getattr(self, setting) != ARTICLE[setting]
+        ]
+        return "-".join([self.arm, f"w{self.width}", *parts])
+
+    @property
+    def data(self) -> str:
+        """The data that it trains on: task and inputs."""
+        return f"{self.task}-{self.inputs}"
+
+    def values(self) -> dict[str, Any]:
+        """The settings by name."""
+        return {setting: getattr(self, setting) for setting in SETTINGS}
+
+
+SETTINGS = tuple(field.name for field in fields(Cell))
+
+
+class Block(NamedTuple):
+    """A training job: the seeds of a cell from `start` on, at most a block size of them."""
+
+    cell: Cell
+    start: int
+
+    @property
+    def place(self) -> str:
+        """Its folder in results/runs/."""
+        return f"{self.cell.name}/seeds_{self.start}"
+
+
+class Plan:
+    """What the experiments of a study ask for."""
+
+    def __init__(self, study: Study):
+        self.study = study
+        self.size = study.training.block_size
+        asked: dict[Cell, dict[str, range]] = defaultdict(dict)
+        for name, experiment in study.experiments.training.items():
+            seeds = study.seeds_of(experiment)
+            for settings in experiment.combinations(study.defaults):
+                settings = study.resolved(settings, f"experiments.{name}")
+                cell = Cell(**{setting: settings[setting] for setting in SETTINGS})
+                asked[cell][name] = seeds
+        # Cell: the seeds that each experiment asks of it.
+        self.cells = dict(sorted(asked.items(), key=lambda item: _order(item[0])))
+        self._by_name = {cell.name: cell for cell in self.cells}
+        self._budgets: dict[Cell, list[int]] = defaultdict(list)
+        for cell in self.cells:
+            self._budgets[replace(cell, epochs=0)].append(cell.epochs)
+
+    def experiments(self, scope: str) -> list[str]:
+        """The experiments of a scope."""
+        every = self.study.experiments.names
+        return every if scope else [n for n in every if n in self.study.default_experiments]
+
+    def rows(self, scope: str) -> list[dict[str, Any]]:
+        """One row per experiment and cell: both names, the seeds, the settings."""
+        wanted = self.experiments(scope)
+        return [
+            {"experiment": name, "cell": cell.name, "first_seed": seeds.start, "seeds": len(seeds)}
+            | cell.values()
+            for cell, asked in self.cells.items()
+            for name, seeds in asked.items()
+            if name in wanted
+        ]
+
+    @cache
+    def blocks(self, scope: str) -> list[Block]:
+        """The training jobs of a scope, sorted."""
+        return [
+            Block(cell, start)
+            for cell in self.cells
+            for start in self._starts(self._ranges(cell, scope))
+        ]
+
+    def block(self, cell: str, start: int | str) -> Block:
+        """The block of the cell with this name that starts at this seed."""
+        return Block(self._by_name[cell], int(start))
+
+    def seeds(self, block: Block, scope: str = SCOPES[-1]) -> list[int]:
+        """The seeds of a block that a scope asks for. A job trains those of all experiments."""
+        return self._within(block.start, self._ranges(block.cell, scope))
+
+    def dataset_seeds(self, start: int | str) -> list[int]:
+        """The seeds whose data lie in the file that starts at `start`: all that could be asked for,
+        so that no new experiment changes the file."""
+        return list(range(int(start), min(int(start) + self.size, 2**32)))
+
+    def resumed(self, block: Block) -> Block | None:
+        """The block of the same runs with a smaller budget whose end this one continues.
+
+        Under a constant schedule a shorter run is the beginning of a longer one.
+        """
+        if block.cell.schedule != "constant":
+            return None
+        shorter = (e for e in self._budgets[replace(block.cell, epochs=0)] if e < block.cell.epochs)
+        for epochs in sorted(shorter, reverse=True):
+            earlier = block._replace(cell=replace(block.cell, epochs=epochs))
+            if set(self.seeds(block)) <= set(self.seeds(earlier)):
+                return earlier
+        return None
+
+    def snapshots(self, block: Block) -> int:
+        """Number of log-spaced epochs at which its networks are saved; 0 for tuning runs."""
+        asking = (self.study.experiments.training[name] for name in self.cells[block.cell])
+        if all(experiment.seeds == "tuning" for experiment in asking):
+            return 0
+        return self.study.snapshots.points
+
+    def job_settings(self, cell: Cell) -> dict[str, Any]:
+        """All settings of a training job. What an arm does not use is left out, so that changing it
+        leaves the arm alone; so is the block size, on which no result depends."""
+        study = self.study
+        uses = members.declared("arms", cell.arm).get("USES", ())
+        return {
+            "cell": cell.name,
+            **cell.values(),
+            "dataset": study.dataset.model_dump(),
+            "arm_settings": study.arms[cell.arm],
+            "task_settings": study.tasks[cell.task],
+            "optimizer_settings": study.optimizers[cell.optimizer],
+            **{section: getattr(study, section).model_dump() for section in uses},
+            "device": study.training.device,
+        }
+
+    def cost(self, block: Block) -> float:
+        """Core-seconds that a block takes, roughly; measured on one core of a current processor."""
+        samples = self.study.dataset.train_size + self.study.dataset.test_size
+        earlier = self.resumed(block)
+        epochs = block.cell.epochs - (earlier.cell.epochs if earlier else 0)
+        return 1.3e-9 * len(self.seeds(block)) * epochs * samples * (block.cell.width + 20)
+
+    def _ranges(self, cell: Cell, scope: str) -> Sequence[range]:
+        """The seeds of a cell as ranges: a study of a million runs asks for them block by block."""
+        asked = self.cells[cell]
+        if scope:
+            return list(asked.values())
+        return [seeds for name, seeds in asked.items() if name in self.study.default_experiments]
+
+    def _starts(self, ranges: Iterable[range]) -> list[int]:
+        starts: set[int] = set()
+        for seeds in ranges:
+            starts |= set(range(seeds.start // self.size * self.size, seeds.stop, self.size))
+        return sorted(starts)
+
+    def _within(self, start: int, ranges: Iterable[range]) -> list[int]:
+        """The seeds of a block that lie in one of `ranges`."""
+        end = start + self.size
+        clipped = (range(max(seeds.start, start), min(seeds.stop, end)) for seeds in ranges)
+        return sorted(set().union(*clipped))
+
+
+def _order(cell: Cell) -> tuple[Any, ...]:
+    """Numbers by size; a full batch, which is no number, after the others."""
+    return tuple(math.inf if value == "full" else value for value in astuple(cell))

@@ -1,0 +1,90 @@
+"""Statistics of a scope: from its tables to tests, effects and the verdicts on the claims.
+
+Needs: results/<scope>tables. Makes there: significance.csv, sensitivity.csv, effects.csv,
+horizon.csv, claims.csv; and results/<scope>claims.md.
+"""
+
+
+def tested_tables(scope):
+    """The tables that the claims' tests read, as far as a scope has them."""
+    return [
+        table
+        for table in ("runs.csv", "gradients.csv", "digits.csv")
+        if table in tables_of(scope)
+    ]
+
+
+rule significance:
+    """Test the hypotheses, with effects, intervals and verdicts, as stated and otherwise."""
+    input:
+        tables=in_scope("tables", tested_tables),
+    output:
+        table="results/{scope}tables/significance.csv",
+        sensitivity="results/{scope}tables/sensitivity.csv",
+    log:
+        "logs/{scope}significance.log",
+    benchmark:
+        "results/benchmarks/{scope}significance.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        code=code("significance.py", *all_members("claims")),
+        study=SETTINGS,
+    script:
+        "../scripts/significance.py"
+
+
+rule effects:
+    """Estimate BN's effect under other settings, and along longer budgets."""
+    input:
+        runs="results/{scope}tables/runs.csv",
+        experiments="results/{scope}tables/experiments.csv",
+        curves="results/{scope}tables/curves.parquet",
+    output:
+        effects="results/{scope}tables/effects.csv",
+        horizon="results/{scope}tables/horizon.csv",
+    log:
+        "logs/{scope}effects.log",
+    benchmark:
+        "results/benchmarks/{scope}effects.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=code("effects.py"),
+        study=SETTINGS,
+    script:
+        "../scripts/effects.py"
+
+
+rule claims:
+    """State the verdict on each of the article's claims, with its evidence."""
+    input:
+        tests="results/{scope}tables/significance.csv",
+        sensitivity="results/{scope}tables/sensitivity.csv",
+    output:
+        table="results/{scope}tables/claims.csv",
+        page="results/{scope}claims.md",
+    log:
+        "logs/{scope}claims.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("claims.py", *all_members("claims")),
+        study=SETTINGS,
+        captions=lambda wildcards: {
+            name: CAPTIONS[name] for name in figures_of(wildcards.scope)
+        },
+    script:
+        "../scripts/claims.py"
