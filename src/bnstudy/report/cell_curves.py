@@ -1,20 +1,20 @@
-"""The curves of one arm and width: every seed, and the median and quartiles over them."""
+"""The curves of one cell: every seed, and the median and quartiles over them."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnstudy.figures.style import ARM_COLOURS, ARM_LABELS, band, subplots
+from bnstudy.report.style import band, look, subplots
 
 
-def draw(curves: pd.DataFrame, arm: str, width: int) -> Figure:
-    """`curves`: columns seed, epoch, train_loss, test_loss. A panel whose runs all diverged at once
-    says so: nothing can be drawn on a log scale."""
+def draw(curves: pd.DataFrame, arm: str, cell: str) -> Figure:
+    """`curves`: columns seed, epoch, train_loss, test_loss of the `cell` (its name), which has
+    `arm`. A panel whose runs all diverged at once says so: nothing can be drawn on a log scale."""
     figure, panels = subplots(1, 2, sharey=True)
-    colour = ARM_COLOURS[arm]
+    colour, label = look(arm).colour, look(arm).label
     epochs = curves.assign(epoch=curves.epoch + 1)  # a log axis has no epoch 0
     for axes, part in zip(panels, ("train", "test"), strict=True):
-        axes.set(title=f"{part} loss, {ARM_LABELS[arm]}, width {width}", xlabel="epoch + 1")
+        axes.set(title=f"{part} loss, {label} ({cell})", xlabel="epoch + 1")
         if not np.isfinite(epochs[f"{part}_loss"]).any():
             axes.text(0.5, 0.5, "all diverged at epoch 0", transform=axes.transAxes, ha="center")
             continue

@@ -4,81 +4,132 @@ Figures are drawn at the size at which the paper prints them. Colours are safe f
 and differ in brightness; where that is not enough in grey, lines or markers differ as well.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from itertools import cycle
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import matplotlib
 import matplotlib.style
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from pandas.api.typing import SeriesGroupBy
 
+from bnstudy.analysis.outcomes import REFERENCE, TREATMENT
+from bnstudy.config import members
 from bnstudy.files import atomic
 
 COLUMN, PAGE = 3.3, 6.9  # widths in inches: a column of the paper, both of them
 STYLE = Path(__file__).with_name("bnstudy.mplstyle")
-# The article's colours, where its own figure is repeated.
-ORIGINAL_COLOURS = {"batch": "red", "none": "blue"}
-# An arm keeps its look (after Okabe & Ito).
-ARM_COLOURS = {"none": "#003B6F", "batch": "#D55E00", "batch-matched": "#E69F00",
-               "none-standardized": "#56B4E9", "dropout": "#009E73"}  # fmt: skip
-ARM_LINES = {"none": "-", "batch": "-", "batch-matched": "--", "none-standardized": ":",
-             "dropout": "-."}  # fmt: skip
-ARM_MARKERS = {"none": "s", "batch": "o", "batch-matched": "^", "none-standardized": "D",
-               "dropout": "v"}  # fmt: skip
-ARM_LABELS = {"none": "without BN", "batch": "with BN", "batch-matched": "BN, start of none",
-              "none-standardized": "no BN, start of BN", "dropout": "dropout"}  # fmt: skip
-SEQUENCE = ["#E69F00", "#009E73", "#0072B2", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]
+PAIR = (REFERENCE, TREATMENT)  # the two arms that the article compares come first in any legend
 # No dates, so that the same tables give the same bytes.
-METADATA = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+METADATA: dict[str, dict[str, Any]] = {
+    "pdf": {"CreationDate": None},
+    "svg": {"Date": None},
+    "png": {},
+}
 
 
-def subplots(rows: int = 1, columns: int = 1, *, sharey: bool = False, **options):
-    """A new figure in the house style and its axes; `options` go to `Figure`."""
+class Look(NamedTuple):
+    """How an arm appears in every figure."""
+
+    label: str
+    colour: str
+    marker: str
+    line: str
+
+
+def look(arm: str) -> Look:
+    """The look that the arm's own file declares (experiment/arms); PyTorch is not imported."""
+    said = members.declared("arms", arm)
+    return Look(
+        said.get("LABEL", arm),
+        said.get("COLOUR", "black"),
+        said.get("MARKER", "o"),
+        said.get("LINE", "-"),
+    )
+
+
+def ordered(arms: Iterable[str]) -> list[str]:
+    """Each of `arms` once: the study's pair first, then in the order in which they come."""
+    present = list(dict.fromkeys(arms))
+    return [arm for arm in dict.fromkeys([*PAIR, *present]) if arm in present]
+
+
+def new_figure(**options: Any) -> Figure:
+    """An empty figure in the house style; `options` go to `Figure`."""
     matplotlib.style.use(STYLE)
-    figure = Figure(layout="constrained", **options)
-    return figure, figure.subplots(rows, columns, sharey=sharey)
+    return Figure(layout="constrained", **options)
 
 
-def width_styles(widths: Collection[int]) -> dict[int, dict]:
-    """Colour, the darker the wider, and marker of each width."""
-    shades = matplotlib.colormaps["viridis"](np.linspace(0.75, 0, max(len(widths), 2)))
-    shades = [to_hex(shade) for shade in shades[-len(widths) :]]
-    return {
-        width: {"color": shade, "marker": marker}
-        for width, shade, marker in zip(sorted(widths), shades, cycle("os^Dv"), strict=False)
-    }
+def subplots(
+    rows: int = 1, columns: int = 1, *, sharey: bool = False, squeeze: bool = True, **options: Any
+) -> Any:
+    """A new figure and its axes: one, or an array of them as `Figure.subplots` returns it."""
+    figure = new_figure(**options)
+    return figure, figure.subplots(rows, columns, sharey=sharey, squeeze=squeeze)
 
 
-def band(axes, values, colour: str, label: str | None = None, **line) -> None:
-    """Median and quartiles of grouped `values` (a pandas groupby) against the group's key."""
-    low, middle, high = (values.quantile(q) for q in (0.25, 0.5, 0.75))
-    axes.plot(middle.index, middle, color=colour, label=label, **line)
-    axes.fill_between(middle.index, low, high, color=colour, alpha=0.2, linewidth=0)
-
-
-def grid_of_panels(count: int):
-    """A figure with `count` panels, two a row, sharing both axes; the panels as a list."""
+def grid_of_panels(count: int) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` panels (one at least), two per row, which share both axes."""
     columns = max(1, min(count, 2))
     rows = max(1, -(-count // columns))
-    matplotlib.style.use(STYLE)
-    figure = Figure(layout="constrained", figsize=(COLUMN, 0.8 + 1.15 * rows))
+    figure = new_figure(figsize=(COLUMN, 0.8 + 1.15 * rows))
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for unused in panels.flat[max(count, 1) :]:
         unused.set_visible(False)
     return figure, list(panels.flat[: max(count, 1)])
 
 
-def plain_log_ticks(axis, ticks: list[float]) -> None:
+def width_styles(widths: Collection[int]) -> dict[int, dict[str, str]]:
+    """Colour, the darker the wider, and marker of each width."""
+    shades = matplotlib.colormaps["viridis"](np.linspace(0.75, 0, max(len(widths), 2)))
+    return {
+        width: {"color": to_hex(shade), "marker": marker}
+        for width, shade, marker in zip(
+            sorted(widths), shades[-len(widths) :], cycle("os^Dv"), strict=False
+        )
+    }
+
+
+def band(
+    axes: Axes, values: SeriesGroupBy, colour: str, label: str | None = None, **line: Any
+) -> None:
+    """Median and quartiles of grouped values against the group's key."""
+    low, middle, high = (values.quantile(q) for q in (0.25, 0.5, 0.75))
+    axes.plot(middle.index, middle, color=colour, label=label, **line)
+    axes.fill_between(middle.index, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def errors(rows: pd.DataFrame, ratio: str = "ratio") -> list[pd.Series]:
+    """Lengths of the error bars below and above the ratios of `rows`, as `errorbar` takes them."""
+    return [rows[ratio] - rows[f"{ratio}_low"], rows[f"{ratio}_high"] - rows[ratio]]
+
+
+def legend_above(place: Axes | Figure, panel: Axes, columns: int) -> None:
+    """The legend of `panel` above a figure or above the panel; none where nothing is labelled."""
+    handles, labels = panel.get_legend_handles_labels()
+    if not handles:
+        return
+    if isinstance(place, Figure):
+        place.legend(handles, labels, loc="outside upper center", ncols=columns)
+    else:
+        place.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns)
+
+
+def plain_log_ticks(axis: Axis, ticks: Collection[float]) -> None:
     """Ticks at these values only, written as plain numbers."""
-    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_locator(FixedLocator(list(ticks)))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def log_ticks(axis, low: float, high: float) -> None:
+def log_ticks(axis: Axis, low: float, high: float) -> None:
     """Decades on a log axis, and 2 and 5 between them where the range is short."""
     exponents = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
     steps = [1.0] if high > 200 * low else [1.0, 2.0, 5.0]
@@ -86,12 +137,16 @@ def log_ticks(axis, low: float, high: float) -> None:
     plain_log_ticks(axis, [tick for tick in ticks if low <= tick <= high])
 
 
-def ratio_ticks(axis, low: float, high: float) -> None:
-    """Plain ticks on a log axis of ratios, a finer ladder around 1 where the range is short."""
-    ladder = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.6, 1.8, 2]
+def ratio_ticks(axis: Axis, shown: Iterable[float], margin: float = 1.1) -> None:
+    """Plain ticks on a log axis of ratios, over the finite ones of `shown` and `margin` beyond; a
+    finer ladder around 1 where the range is short."""
+    finite = [value for value in shown if np.isfinite(value) and value > 0]
+    low, high = min(finite) / margin, max(finite) * margin
     if high > 30 * low:
-        ladder = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100]
-    elif high > 4 * low:
+        log_ticks(axis, low, high)
+        return
+    ladder = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.6, 1.8, 2]
+    if high > 4 * low:
         ladder = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50, 100]
     plain_log_ticks(axis, [value for value in ladder if low <= value <= high])
 
@@ -99,7 +154,7 @@ def ratio_ticks(axis, low: float, high: float) -> None:
 def save(figure: Figure, path: str | Path, preview: bool) -> None:
     """Write PDF, SVG or PNG by the path's suffix; a preview says so across the figure."""
     if preview:
-        figure.text(0.5, 0.5, "PREVIEW\nnot the study", color="0.5", alpha=0.3, fontsize=22,
-                    rotation=20, ha="center", va="center")  # fmt: skip
+        mark = {"color": "0.5", "alpha": 0.3, "fontsize": 22, "rotation": 20}
+        figure.text(0.5, 0.5, "PREVIEW\nnot the study", ha="center", va="center", **mark)
     with atomic(path) as temporary:
         figure.savefig(temporary, metadata=METADATA[Path(path).suffix[1:]])

@@ -1,50 +1,57 @@
-"""Figure 6: BN's effect split into parametrisation and initialisation: four arms against none."""
+"""BN's effect split into parametrisation and initialisation: every arm against none."""
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bnstudy.figures.style import ARM_COLOURS, ARM_LABELS, ARM_MARKERS, ratio_ticks, subplots
-from bnstudy.study import FigureSettings
+from bnstudy.config.models import StudySettings
+from bnstudy.report.style import errors, legend_above, look, ordered, ratio_ticks, subplots
+
+TITLE = "Parametrisation against initialisation"
+CAPTION = (
+    "Ratio to the network without BN of the epochs needed to each threshold (left of the line) "
+    "and of the final test loss (right); geometric mean over the seeds and {level} interval. Two "
+    "arms split BN's effect: BN that starts from the function of the network without BN (its "
+    "parametrisation alone), and no BN started from the function of the network with BN (its "
+    "initialisation alone)."
+)
+TABLES = ("significance.csv",)
 
 
-def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
-    """`significance`: geometric mean ratio to none and its interval, an arm and quantity each.
+def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
+    """`significance`: geometric mean ratio to none and its interval, for each arm and quantity.
 
-    A panel a width; epochs to each threshold from left to right, then the final test loss.
+    A panel per width; epochs to each threshold from left to right, then the final test loss.
     """
     tests = tables["significance"]
     tests = tests[tests.hypothesis == "arms"]
     widths = sorted(set(tests.width))
-    figure, panels = subplots(
-        1, max(len(widths), 1), sharey=True, figsize=(1.3 + 2.8 * max(len(widths), 1), 2.6)
-    )
-    panels = np.atleast_1d(panels)
+    count = max(len(widths), 1)
+    size = (1.3 + 2.8 * count, 2.6)
+    figure, [panels] = subplots(1, count, sharey=True, squeeze=False, figsize=size)
     for axes, width in zip(panels, widths, strict=False):
         axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
         _arms(axes, tests[tests.width == width])
-        axes.set(title=f"width {width:.0f}")
+        axes.set_title(f"width {width:.0f}")
     panels[0].set(yscale="log", ylabel="ratio to the arm without BN")
-    shown = tests[["ratio_low", "ratio_high"]].stack()
-    ratio_ticks(panels[0].yaxis, min([0.7, *shown]) / 1.1, max([1.5, *shown]) * 1.1)
-    if widths:
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    ratio_ticks(panels[0].yaxis, [0.7, 1.5, *tests.ratio_low, *tests.ratio_high])
+    legend_above(figure, panels[0], 3)
     return figure
 
 
 def _arms(axes: Axes, tests: pd.DataFrame) -> None:
     quantities = list(dict.fromkeys(tests.quantity))
-    arms = [arm for arm in ARM_COLOURS if arm in set(tests.arm)]
+    arms = ordered(tests.arm)
+    step = min(0.18, 0.8 / len(arms))
     for index, arm in enumerate(arms):
         rows = tests[tests.arm == arm].dropna(subset="ratio")
-        place = rows.quantity.map(quantities.index).astype(float) + 0.18 * (
-            index - (len(arms) - 1) / 2
+        shift = step * (index - (len(arms) - 1) / 2)
+        place = rows.quantity.map(quantities.index).astype(float) + shift
+        shown = look(arm)
+        points = {"fmt": shown.marker, "markersize": 3.5, "capsize": 2, "linewidth": 1}
+        axes.errorbar(
+            place, rows.ratio, errors(rows), color=shown.colour, label=shown.label, **points
         )
-        error = [rows.ratio - rows.ratio_low, rows.ratio_high - rows.ratio]
-        axes.errorbar(place, rows.ratio, error, fmt=ARM_MARKERS[arm], markersize=3.5,
-                      capsize=2, linewidth=1, color=ARM_COLOURS[arm],
-                      label=ARM_LABELS[arm])  # fmt: skip
     labels = [quantity.replace("epochs to train loss ", "") for quantity in quantities]
     labels = [label.replace("final test loss", "final\ntest\nloss") for label in labels]
     axes.set_xticks(range(len(quantities)), labels, fontsize=6)

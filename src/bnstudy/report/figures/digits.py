@@ -1,38 +1,50 @@
 """Two networks on the digits: validation loss by epoch, and ratio of the epochs to a threshold."""
 
-import matplotlib.style
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bnstudy.figures.style import (
-    ARM_COLOURS,
-    ARM_LABELS,
+from bnstudy.analysis.outcomes import digits_pairs
+from bnstudy.analysis.wording import interval
+from bnstudy.config.models import StudySettings
+from bnstudy.report.style import (
     COLUMN,
-    STYLE,
+    PAIR,
+    TREATMENT,
+    band,
+    look,
+    new_figure,
     plain_log_ticks,
     ratio_ticks,
 )
-from bnstudy.measures import digits_pairs
-from bnstudy.study import PAIR, FigureSettings
 
-NETWORKS = ("dense", "convolutional")
+TITLE = "Two networks on digits"
+CAPTION = (
+    "Above: validation cross-entropy of a dense and of a convolutional network on 8 × 8 digits, "
+    "median and quartiles over {digits_seeds}. Below: ratio of the epochs needed to reach the "
+    "dashed loss ({digits_threshold:g}), with BN over without: a grey dot per seed, geometric "
+    "mean and {level} interval."
+)
+TABLES = ("digits.csv", "digits_curves.csv", "significance.csv")
+
+# Network: the part of H5 that is about it.
+PARTS = {"dense": "H5a", "convolutional": "H5b"}
 
 
-def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
-    """`digits_curves`: median and quartiles over seeds; `digits`: a dot a seed;
+def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
+    """`digits_curves`: median and quartiles over seeds; `digits`: a dot per seed;
     `significance`: their geometric mean and its interval."""
     runs, curves = tables["digits"], tables["digits_curves"]
-    matplotlib.style.use(STYLE)
-    figure = Figure(layout="constrained", figsize=(COLUMN, 3.4))
-    panels = figure.subplot_mosaic([[*NETWORKS], ["ratio", "ratio"]], height_ratios=[5, 3])
-    panels[NETWORKS[1]].sharey(panels[NETWORKS[0]])
-    for network in NETWORKS:
+    figure = new_figure(figsize=(COLUMN, 3.4))
+    panels = figure.subplot_mosaic([[*PARTS], ["ratio", "ratio"]], height_ratios=[5, 3])
+    first, second = (panels[network] for network in PARTS)
+    second.sharey(first)
+    for network in PARTS:
         panels[network].set(title=network, xlabel="epoch", yscale="log")
         _curves(panels[network], curves[curves.network == network], set(runs.threshold))
-    panels[NETWORKS[0]].set_ylabel("validation loss")
-    panels[NETWORKS[1]].tick_params(labelleft=False)
+    first.set_ylabel("validation loss")
+    second.tick_params(labelleft=False)
     _ratios(panels["ratio"], runs, tables["significance"])
     return figure
 
@@ -40,38 +52,43 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
 def _curves(axes: Axes, curves: pd.DataFrame, thresholds: set[float]) -> None:
     """Band and line of each arm, labelled in the right upper corner; the threshold."""
     for place, arm in enumerate(PAIR):
-        losses = curves[curves.arm == arm].groupby("epoch").validation_loss
-        if not losses.ngroups:
+        rows, shown = curves[curves.arm == arm], look(arm)
+        if rows.empty:
             continue
-        low, middle, high = (losses.quantile(q) for q in (0.25, 0.5, 0.75))
-        axes.plot(middle.index + 1, middle, color=ARM_COLOURS[arm])
-        axes.fill_between(middle.index + 1, low, high, color=ARM_COLOURS[arm], alpha=0.2,
-                          linewidth=0)  # fmt: skip
-        axes.text(0.98, 0.97 - 0.1 * place, ARM_LABELS[arm], color=ARM_COLOURS[arm], ha="right",
-                  va="top", fontsize=7, transform=axes.transAxes)  # fmt: skip
+        band(axes, rows.validation_loss.groupby(rows.epoch + 1), shown.colour)
+        text = {"color": shown.colour, "ha": "right", "va": "top", "fontsize": 7}
+        axes.text(0.98, 0.97 - 0.1 * place, shown.label, transform=axes.transAxes, **text)
     for threshold in thresholds:
         axes.axhline(threshold, color="0.5", linewidth=0.6, linestyle="--", zorder=1)
     plain_log_ticks(axes.yaxis, [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2])
 
 
 def _ratios(axes: Axes, runs: pd.DataFrame, tests: pd.DataFrame) -> None:
-    """A row a network: dots of the seeds, spread by their order; geometric mean and interval."""
+    """A row per network: dots of the seeds, spread by their order; geometric mean and interval."""
     axes.axvline(1, color="0.5", linewidth=0.6, zorder=1)
     shown = [0.8, 1.1]
-    for row, (network, test) in enumerate(zip(NETWORKS, ("H5a", "H5b"), strict=True)):
+    colour = look(TREATMENT).colour
+    for row, (network, part) in enumerate(PARTS.items()):
         ratios = np.exp(digits_pairs(runs, network)[2])
         shown.extend(ratios)
-        axes.plot(ratios, row + np.linspace(0.05, 0.3, len(ratios)), "o", color="0.6",
-                  markersize=2)  # fmt: skip
-        for mean in tests[tests.hypothesis == test].dropna(subset="ratio").itertuples():
+        spread = row + np.linspace(0.05, 0.3, len(ratios))
+        axes.plot(ratios, spread, "o", color="0.6", markersize=2)
+        for mean in tests[tests.hypothesis == part].dropna(subset="ratio").itertuples():
             error = [[mean.ratio - mean.ratio_low], [mean.ratio_high - mean.ratio]]
-            axes.errorbar(mean.ratio, row - 0.15, xerr=error, fmt="o",
-                          color=ARM_COLOURS["batch"], markersize=4, capsize=3)  # fmt: skip
-            text = f"{mean.ratio:.2f} ({mean.ratio_low:.2f} to {mean.ratio_high:.2f})"
-            axes.annotate(text, (mean.ratio, row - 0.15), (0, 4), textcoords="offset points",
-                          ha="center", va="bottom", color=ARM_COLOURS["batch"], fontsize=6.5,
-                          bbox={"color": "white", "pad": 0.5})  # fmt: skip
-    axes.set(xscale="log", xlabel="epochs to the dashed loss, with BN / without",
-             xlim=(min(shown) / 1.05, max(shown) * 1.05), ylim=(1.45, -0.75),
-             yticks=range(len(NETWORKS)), yticklabels=NETWORKS)  # fmt: skip
-    ratio_ticks(axes.xaxis, *axes.get_xlim())
+            point = {"fmt": "o", "color": colour, "markersize": 4, "capsize": 3}
+            axes.errorbar(mean.ratio, row - 0.15, xerr=error, **point)
+            axes.annotate(
+                interval(mean),
+                (mean.ratio, row - 0.15),
+                (0, 4),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                color=colour,
+                fontsize=6.5,
+                bbox={"color": "white", "pad": 0.5},
+            )
+    axes.set(xscale="log", xlabel="epochs to the dashed loss, with BN / without")
+    axes.set(xlim=(min(shown) / 1.05, max(shown) * 1.05), ylim=(1.45, -0.75))
+    axes.set_yticks(range(len(PARTS)), list(PARTS))
+    ratio_ticks(axes.xaxis, axes.get_xlim(), margin=1)

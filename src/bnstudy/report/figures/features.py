@@ -1,10 +1,19 @@
-"""Figure 8: what the hidden features look like while training: size, saturation, rank."""
+"""What the hidden features look like while training: size, saturation, rank."""
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnstudy.figures.style import ARM_COLOURS, ARM_LABELS, ARM_LINES, PAGE, band, subplots
-from bnstudy.study import FigureSettings
+from bnstudy.analysis.outcomes import grid_runs
+from bnstudy.config.models import StudySettings
+from bnstudy.report.style import PAGE, band, legend_above, look, ordered, subplots
+
+TITLE = "Hidden features while training"
+CAPTION = (
+    "On the test points, at width {width}: mean absolute pre-activation, share of values with "
+    "|tanh| above {saturation:g}, effective rank; median and quartiles over {seeds}. In "
+    "evaluation mode: in the first dozens of epochs BN's running values still lag behind."
+)
+TABLES = ("diagnostics.parquet",)
 
 PANELS = {
     "mean_abs_z": "mean |z|",
@@ -13,20 +22,17 @@ PANELS = {
 }
 
 
-def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
-    """`measures`, at the original's width: median and quartiles over the grid's seeds, an arm
-    each; on the test points in evaluation mode."""
-    measures = tables["measures"]
-    measures = measures[measures.seed.isin(study.grid_seeds)]
+def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
+    """`diagnostics` of the grid at the primary width: median and quartiles over the seeds, for
+    every arm; on the test points in evaluation mode."""
+    grid = grid_runs(tables["diagnostics"], study)
+    grid = grid[grid.width == study.analysis.primary.width]
     figure, panels = subplots(1, len(PANELS), figsize=(PAGE, 2.4))
-    arms = [arm for arm in ARM_COLOURS if arm in set(measures.arm)]
     for axes, (name, label) in zip(panels, PANELS.items(), strict=True):
-        for arm in arms:
-            rows = measures[measures.arm == arm]
+        for arm in ordered(grid.arm):
+            rows, shown = grid[grid.arm == arm], look(arm)
             values = rows[name].groupby(rows.epoch + 1)
-            band(axes, values, ARM_COLOURS[arm], ARM_LABELS[arm],
-                 linestyle=ARM_LINES[arm])  # fmt: skip
+            band(axes, values, shown.colour, shown.label, linestyle=shown.line)
         axes.set(xscale="log", xlabel="epochs trained", title=label)
-    if arms:
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    legend_above(figure, panels[0], 4)
     return figure

@@ -1,36 +1,45 @@
-"""Figure 2: ratio of final test losses, with BN over without, against width."""
+"""Ratio of final test losses, with BN over without, against width."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnstudy.figures.style import ARM_COLOURS, COLUMN, plain_log_ticks, ratio_ticks, subplots
-from bnstudy.measures import log_ratio
-from bnstudy.study import FigureSettings
+from bnstudy.analysis.outcomes import grid_runs, log_ratio
+from bnstudy.config.models import StudySettings
+from bnstudy.report.style import COLUMN, TREATMENT, look, plain_log_ticks, ratio_ticks, subplots
+
+TITLE = "Ratio of final test losses"
+CAPTION = (
+    "With BN over without, against width, both axes logarithmic; below 1, the network with BN "
+    "ends lower. A grey dot is a pair of runs; beside them the Hodges–Lehmann estimate and its "
+    "{level} interval. A final loss is the median over the last {final_window} epochs. The grey "
+    "band, within a factor of {margin:g}, counts as the same."
+)
+TABLES = ("runs.csv", "significance.csv")
 
 
-def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
-    """`runs`: a dot a seed; `significance`: Hodges-Lehmann estimate and interval a width."""
-    runs, tests = tables["runs"], tables["significance"]
+def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
+    """`runs`: a dot per seed; `significance`: Hodges-Lehmann estimate and interval per width."""
+    runs, tests = grid_runs(tables["runs"], study), tables["significance"]
     margin = study.analysis.equivalence_margin
     tests = tests[(tests.hypothesis == "H2a") & (tests.margin == margin)]
     figure, axes = subplots(figsize=(COLUMN, 2.6))
     axes.axhspan(1 / margin, margin, color="0.92", zorder=0)
     axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
-    extremes = [1 / margin, margin]
+    axes.set(xscale="log", yscale="log", xlabel="width (hidden units)")
+    axes.set_ylabel("final test loss, with BN / without")
+    shown = [1 / margin, margin]
+    point = {"fmt": "o", "color": look(TREATMENT).colour, "markersize": 4, "capsize": 3}
     for row in tests.itertuples():
-        ratios = np.exp(log_ratio(runs[runs.in_grid], row.width, "final_test_loss"))
-        ratios = ratios[np.isfinite(ratios)]
+        ratios = np.exp(log_ratio(runs, row.width, "final_test_loss"))
         spread = np.exp(np.linspace(-0.12, 0.12, len(ratios)))
         axes.plot(row.width * spread, ratios, "o", markersize=2, color="0.6", zorder=2)
         error = [[row.hl_ratio - row.hl_ratio_low], [row.hl_ratio_high - row.hl_ratio]]
-        axes.errorbar(row.width, row.hl_ratio, error, fmt="o", color=ARM_COLOURS["batch"],
-                      markersize=4, capsize=3, zorder=3)  # fmt: skip
-        extremes.extend(ratios)
-    axes.set(xscale="log", yscale="log", xlabel="width (hidden units)",
-             ylabel="final test loss, with BN / without")  # fmt: skip
+        axes.errorbar(row.width, row.hl_ratio, error, zorder=3, **point)
+        shown.extend(ratios)
     plain_log_ticks(axes.xaxis, sorted(tests.width))
-    ratio_ticks(axes.yaxis, min(extremes) / 1.1, max(extremes) * 1.1)
-    axes.text(0.99, margin, f"same within {margin:g}× ", transform=axes.get_yaxis_transform(),
-              ha="right", va="top", color="0.4", fontsize=6.5)  # fmt: skip
+    ratio_ticks(axes.yaxis, shown)
+    text = {"ha": "right", "va": "top", "color": "0.4", "fontsize": 6.5}
+    place = axes.get_yaxis_transform()
+    axes.text(0.99, margin, f"same within {margin:g}× ", transform=place, **text)
     return figure

@@ -1,33 +1,43 @@
-"""Figure 7: size of the loss's gradient against depth at initialisation, with and without BN."""
+"""Size of the loss's gradient against depth at initialisation, with and without BN."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bnstudy.figures.style import ARM_COLOURS, ARM_LABELS, COLUMN, subplots
-from bnstudy.measures import layer_factors
-from bnstudy.study import PAIR, FigureSettings
+from bnstudy.analysis.outcomes import layer_factors
+from bnstudy.config.models import StudySettings
+from bnstudy.report.style import COLUMN, PAIR, band, look, subplots
 
-TITLES = {"unscaled": "weights N(0, 1)", "fan-in": "weights N(0, 1/inputs)"}
+TITLE = "Gradients against depth at initialisation"
+CAPTION = (
+    "Norm of the loss's gradient at the input of each tanh of a stack of {depth} hidden layers "
+    "of {depth_width} units, relative to the last layer's; median and quartiles over "
+    "{depth_seeds}. A flat line neither vanishes nor explodes. The numbers are the factor per "
+    "layer on the way back (geometric mean)."
+)
+TABLES = ("gradients.csv",)
+
+PANELS = {"unscaled": "weights N(0, 1)", "fan-in": "weights N(0, 1/inputs)"}
 
 
-def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
+def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """`gradients`: median and quartiles over seeds, relative to the last hidden layer.
 
-    The labels give the factor a layer, from the last to the first: geometric mean over seeds.
+    The labels give the factor per layer, from the last to the first: geometric mean over seeds.
     """
     gradients = tables["gradients"]
     initializations = list(dict.fromkeys(gradients.initialization)) or [""]
-    figure, axes = subplots(1, len(initializations), sharey=True, figsize=(COLUMN, 2.4))
-    axes = np.atleast_1d(axes)
-    for panel, initialization in zip(axes, initializations, strict=True):
-        panel.axhline(1, color="0.5", linewidth=0.6, zorder=1)
+    figure, panels = subplots(
+        1, len(initializations), sharey=True, squeeze=False, figsize=(COLUMN, 2.4)
+    )
+    for axes, initialization in zip(panels[0], initializations, strict=True):
+        axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
         rows = gradients[gradients.initialization == initialization]
         for place, arm in enumerate(PAIR):
-            _line(panel, rows[rows.arm == arm], arm, label_at=0.97 - 0.15 * place)
-        panel.set(title=TITLES.get(initialization, ""), xlabel="hidden layer", yscale="log")
-    axes[0].set_ylabel("gradient norm, layer / last layer")
+            _line(axes, rows[rows.arm == arm], arm, label_at=0.97 - 0.15 * place)
+        axes.set(title=PANELS.get(initialization, ""), xlabel="hidden layer", yscale="log")
+    panels[0, 0].set_ylabel("gradient norm, layer / last layer")
     return figure
 
 
@@ -36,12 +46,12 @@ def _line(axes: Axes, rows: pd.DataFrame, arm: str, label_at: float) -> None:
     if rows.empty:
         return
     norms = rows.pivot(index="seed", columns="layer", values="gradient_norm")
-    relative = norms.div(norms[norms.columns.max()], axis=0)
-    low, middle, high = (relative.quantile(q) for q in (0.25, 0.5, 0.75))
-    colour = ARM_COLOURS[arm]
-    axes.plot(middle, color=colour)
-    axes.set_xticks(sorted({1, len(middle) // 2, len(middle)}))
-    axes.fill_between(middle.index, low, high, color=colour, alpha=0.2, linewidth=0)
+    layers = norms.columns
+    relative = norms.div(norms[layers.max()], axis=0)
+    colour, label = look(arm).colour, look(arm).label
+    band(axes, relative.stack().groupby("layer"), colour)
+    axes.set_xticks(sorted({1, len(layers) // 2, len(layers)}))
     factor = np.exp(np.log(layer_factors(rows)).mean())
-    axes.text(0.99, label_at, f"{ARM_LABELS[arm]}:\n× {factor:.2f} a layer", color=colour,
-              transform=axes.transAxes, ha="right", va="top", fontsize=7)  # fmt: skip
+    text = {"color": colour, "ha": "right", "va": "top", "fontsize": 7}
+    label = f"{label}:\n× {factor:.2f} per layer"
+    axes.text(0.99, label_at, label, transform=axes.transAxes, **text)

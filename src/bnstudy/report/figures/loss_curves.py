@@ -1,51 +1,61 @@
-"""Figure 1: the article's own picture, and beside it the same over all seeds of the study."""
+"""The article's own picture, and beside it the same over all seeds of the study."""
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bnstudy.figures.style import ORIGINAL_COLOURS, subplots
-from bnstudy.measures import log_spaced_epochs
-from bnstudy.study import FigureSettings
+from bnstudy.analysis.outcomes import grid_runs
+from bnstudy.config.models import StudySettings
+from bnstudy.report.style import band, look, subplots
 
+TITLE = "Loss curves, of one run and of all"
+CAPTION = (
+    "Left: the article's own figure, one run. Right: the network of width {width} over the "
+    "study's {seeds}; median (line) and quartiles (band). Loss per sample, logarithmic. Red: "
+    "with BN; blue: without. Solid: train; dashed: test."
+)
+TABLES = ("curves_thinned.parquet", "experiments.csv")
+
+# The article's colours, since this is its own figure; and its order.
+COLOURS = {"batch": "red", "none": "blue"}
 LINES = {"train": "-", "test": "--"}
-LABELS = {"batch": "with BN", "none": "without BN"}
 
 
-def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
-    """`curves`: loss curves at the original's width."""
-    curves = tables["curves"]
-    original = study.original
+def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
+    """`curves_thinned`: left the first run of the experiment `original` (in `experiments`) with
+    each arm; right the grid's runs at the primary width."""
+    curves, experiments = tables["curves_thinned"], tables["experiments"]
     figure, (left, right) = subplots(1, 2, sharey=True)
-    for arm in ("batch", "none"):
-        of_arm = curves[curves.arm == arm]
-        _original(left, of_arm[of_arm.seed == original.seed], arm)
-        _band(right, of_arm[of_arm.seed.isin(study.grid_seeds)], arm)
-    left.set(title=f"one run, as in the article: width {original.width}, seed {original.seed}",
-             xlabel="epoch", ylabel="loss", yscale="log")  # fmt: skip
-    count = curves[curves.seed.isin(study.grid_seeds)].seed.nunique()
-    right.set(title=f"median and quartiles of {count} seeds, width {original.width}",
-              xlabel="epoch")  # fmt: skip
-    left.legend()
+    _original(left, curves, experiments[experiments.experiment == "original"])
+    width = study.analysis.primary.width
+    grid = grid_runs(curves, study)
+    grid = grid[grid.width == width]
+    for arm, colour in COLOURS.items():
+        by_epoch = grid[grid.arm == arm].groupby("epoch")
+        for part, line in LINES.items():
+            label = f"{part} {look(arm).label}"
+            values = by_epoch[f"{part}_loss"]
+            band(right, values, colour, label, linestyle=line, linewidth=1)
+    count = grid.seed.nunique()
+    right.set(title=f"median and quartiles of {count} seeds, width {width}", xlabel="epoch")
+    left.set(ylabel="loss", yscale="log")
+    (left if left.lines else right).legend()
     return figure
 
 
-def _original(axes: Axes, curves: pd.DataFrame, arm: str) -> None:
-    for part, line in LINES.items():
-        axes.plot(curves.epoch, curves[f"{part}_loss"], line, color=ORIGINAL_COLOURS[arm],
-                  linewidth=1, label=f"{part} {LABELS[arm]}")  # fmt: skip
-
-
-def _band(axes: Axes, curves: pd.DataFrame, arm: str) -> None:
-    """Quartiles at 300 evenly and 100 log-spaced epochs: the eye sees no more."""
-    if curves.empty:
+def _original(axes: Axes, curves: pd.DataFrame, original: pd.DataFrame) -> None:
+    """The losses of one run with each arm. The panel says so if there is no such experiment."""
+    if original.empty:
+        axes.set_title("no experiment `original`")
         return
-    epochs = 1 + curves.epoch.max()
-    shown = np.union1d(np.linspace(0, epochs - 1, 300, dtype=int), log_spaced_epochs(epochs, 100))
-    by_epoch = curves[curves.epoch.isin(shown)].groupby("epoch")
-    for part, line in LINES.items():
-        low, middle, high = (by_epoch[f"{part}_loss"].quantile(q) for q in (0.25, 0.5, 0.75))
-        colour = ORIGINAL_COLOURS[arm]
-        axes.plot(middle, line, color=colour, linewidth=1)
-        axes.fill_between(middle.index, low, high, color=colour, alpha=0.15, linewidth=0)
+    for arm, colour in COLOURS.items():
+        for row in original[original.arm == arm].head(1).itertuples():
+            run = curves[(curves.cell == row.cell) & (curves.seed == row.first_seed)]
+            for part, line in LINES.items():
+                label = f"{part} {look(arm).label}"
+                axes.plot(
+                    run.epoch, run[f"{part}_loss"], line, color=colour, linewidth=1, label=label
+                )
+    first = original.iloc[0]
+    axes.set_title(f"one run, as in the article: width {first.width}, seed {first.first_seed}")
+    axes.set_xlabel("epoch")

@@ -1,33 +1,45 @@
-"""Figure 5: performance profiles: share of runs whose final test loss is at most so much."""
+"""Performance profiles: share of runs whose final test loss is at most so much."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnstudy.figures.style import ARM_COLOURS, ARM_LABELS, grid_of_panels, log_ticks
-from bnstudy.statistics import performance_profile
-from bnstudy.study import PAIR, FigureSettings
+from bnstudy.analysis.outcomes import grid_runs
+from bnstudy.analysis.statistics import performance_profile
+from bnstudy.config.models import StudySettings
+from bnstudy.report.style import PAIR, grid_of_panels, legend_above, log_ticks, look
+
+TITLE = "Performance profiles of final test losses"
+CAPTION = (
+    "Share of runs whose final test loss is at most τ, with pointwise {level} intervals, one "
+    "panel per width (n: seeds per arm). The higher curve is the better arm at that τ; where "
+    "curves cross, neither is better throughout."
+)
+TABLES = ("runs.csv",)
 
 
-def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
-    """`runs`: a profile an arm with its pointwise interval, a panel a width."""
-    runs = tables["runs"][tables["runs"].in_grid]
+def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
+    """`runs`: a profile per arm with its pointwise interval, a panel per width."""
+    runs = grid_runs(tables["runs"], study)
     finite = runs.final_test_loss[np.isfinite(runs.final_test_loss)]
-    limits = np.geomspace(finite.min() / 1.2, finite.max() * 1.2, 300) if len(finite) else [1, 2]
+    ends = (finite.min() / 1.2, finite.max() * 1.2) if len(finite) else (1, 2)
+    limits = np.geomspace(*ends, 300)
     widths = sorted(set(runs.width))
     figure, panels = grid_of_panels(len(widths))
     for axes, width in zip(panels, widths, strict=False):
+        cell = runs[runs.width == width]
         for arm in PAIR:
-            losses = runs.final_test_loss[(runs.width == width) & (runs.arm == arm)]
+            losses = cell.final_test_loss[cell.arm == arm]
             if losses.empty:
                 continue
             share, low, high = performance_profile(losses, limits, 1 - study.analysis.alpha)
-            axes.plot(limits, share, color=ARM_COLOURS[arm], label=ARM_LABELS[arm])
-            axes.fill_between(limits, low, high, color=ARM_COLOURS[arm], alpha=0.15, linewidth=0)
-        axes.set(xscale="log", ylim=(-0.03, 1.03), title=f"width {width}")
+            colour = look(arm).colour
+            axes.plot(limits, share, color=colour, label=look(arm).label)
+            axes.fill_between(limits, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.set(xscale="log", ylim=(-0.03, 1.03))
+        axes.set_title(f"width {width}, n = {cell.seed.nunique()}")
         log_ticks(axes.xaxis, limits[0], limits[-1])
-    if widths:
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    legend_above(figure, panels[0], 2)
     figure.supxlabel("final test loss τ (per sample)")
     figure.supylabel("share of runs at or below τ")
     return figure

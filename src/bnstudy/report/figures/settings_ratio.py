@@ -1,40 +1,64 @@
-"""Extended study: BN's effect under other learning rates, label noise, minibatches, widths."""
+"""Each arm's effect under other settings: task, optimizer, learning rate, noise, minibatches …"""
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bnstudy.figures.style import PAGE, SEQUENCE, ratio_ticks, subplots
-from bnstudy.study import FigureSettings
+from bnstudy.config.models import StudySettings
+from bnstudy.report.style import (
+    PAGE,
+    errors,
+    legend_above,
+    look,
+    ordered,
+    ratio_ticks,
+    subplots,
+)
+
+TITLE = "BN's effect under other settings"
+CAPTION = (
+    "Ratio to the network without BN when settings are changed, of the final test loss and of "
+    "the epochs to the primary threshold: geometric mean and {level} interval over the seeds. On "
+    "top, for comparison, the default settings on the same seeds."
+)
+TABLES = ("effects.csv",)
 
 PANELS = {"final_test_loss": "final test loss", "epochs_to": "epochs to the primary threshold"}
 
 
-def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
-    """`effects`: ratio with BN over without and its interval, a row a setting and width.
-
-    The settings as they are in the default study stand on top, on the extended study's seeds.
-    """
+def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
+    """`effects`: ratio to none and its interval, a row per label (setting and width) and in it
+    every arm in its own colour."""
     effects = tables["effects"]
-    effects = effects[effects.arm == "batch"]
-    rows = list(dict.fromkeys(effects.label))
-    figure, panels = subplots(1, 2, sharey=True, figsize=(PAGE, 0.8 + 0.17 * max(len(rows), 1)))
+    labels = list(dict.fromkeys(effects.label))
+    lines = effects.groupby("label").arm.nunique().clip(lower=1.7).sum()
+    figure, panels = subplots(1, 2, sharey=True, figsize=(PAGE, 1 + 0.1 * lines))
     for axes, (quantity, title) in zip(panels, PANELS.items(), strict=True):
-        _panel(axes, effects[effects.quantity == quantity], rows)
-        axes.set(title=title, xlabel="with BN / without")
-    panels[0].set_yticks(range(len(rows)), rows, fontsize=6.5)
-    panels[0].set_ylim(len(rows) - 0.5, -0.5)
+        _panel(axes, effects[effects.quantity == quantity], labels)
+        axes.set(title=title, xlabel="ratio to the arm without BN")
+    panels[0].set_yticks(range(len(labels)), labels, fontsize=6.5)
+    panels[0].set_ylim(max(len(labels), 1) - 0.5, -0.5)
+    legend_above(figure, panels[0], 4)
     return figure
 
 
 def _panel(axes: Axes, effects: pd.DataFrame, labels: list[str]) -> None:
     axes.axvline(1, color="0.5", linewidth=0.6, zorder=1)
     known = effects.dropna(subset="ratio")
-    for kind, colour in zip(dict.fromkeys(effects.kind), SEQUENCE, strict=False):
-        rows = known[known.kind == kind]
-        error = [rows.ratio - rows.ratio_low, rows.ratio_high - rows.ratio]
-        axes.errorbar(rows.ratio, rows.label.map(labels.index), xerr=error, fmt="o", capsize=2,
-                      markersize=3, linewidth=1, color=colour)  # fmt: skip
+    arms = ordered(known.arm)
+    for arm in arms:
+        rows, shown = known[known.arm == arm], look(arm)
+        place = [_place(known, row.label, arm, labels) for row in rows.itertuples()]
+        points = {"fmt": shown.marker, "capsize": 2, "markersize": 3, "linewidth": 1}
+        axes.errorbar(
+            rows.ratio, place, xerr=errors(rows), color=shown.colour, label=shown.label, **points
+        )
     axes.set_xscale("log")
-    shown = known[["ratio_low", "ratio_high"]].stack()
-    ratio_ticks(axes.xaxis, min([0.7, *shown]) / 1.1, max([1.5, *shown]) * 1.1)
+    ratio_ticks(axes.xaxis, [0.7, 1.5, *known.ratio_low, *known.ratio_high])
+
+
+def _place(effects: pd.DataFrame, label: str, arm: str, labels: list[str]) -> float:
+    """The height of an arm's point in the row `label`: the row's arms lie around its middle."""
+    arms = ordered(effects.arm[effects.label == label])
+    step = min(0.25, 0.8 / len(arms))
+    return labels.index(label) + step * (arms.index(arm) - (len(arms) - 1) / 2)

@@ -1,4 +1,4 @@
-"""Figure 4: share of runs that have not yet reached a train loss, against epoch."""
+"""Share of runs that have not yet reached a train loss, against epoch."""
 
 from collections.abc import Iterable
 
@@ -6,19 +6,27 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bnstudy.figures.style import ARM_COLOURS, ARM_LABELS, grid_of_panels, log_ticks
-from bnstudy.measures import threshold_columns
-from bnstudy.statistics import kaplan_meier
-from bnstudy.study import PAIR, FigureSettings
+from bnstudy.analysis.outcomes import grid_runs, threshold_columns
+from bnstudy.analysis.statistics import kaplan_meier
+from bnstudy.config.models import StudySettings
+from bnstudy.report.style import PAIR, grid_of_panels, legend_above, log_ticks, look
+
+TITLE = "Runs still on their way"
+CAPTION = (
+    "Share of runs whose train loss has not yet come down to a threshold, against the epoch "
+    "(Kaplan–Meier estimate), one panel per width (n: seeds per arm). A curve that does not reach "
+    "0 ends at the share of runs that never got there."
+)
+TABLES = ("runs.csv",)
 
 
-def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
-    """`runs`: a Kaplan-Meier curve an arm and threshold, a panel a width.
+def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
+    """`runs`: a Kaplan-Meier curve per arm and threshold, a panel per width.
 
     Thresholds: the primary one and the next lower one. A curve that does not come down to 0 ends at
     the share of runs that never got there.
     """
-    runs = tables["runs"][tables["runs"].in_grid]
+    runs = grid_runs(tables["runs"], study)
     primary = study.analysis.primary.threshold
     lower = [t for t in study.analysis.thresholds if t < primary]
     thresholds = dict(zip([primary, *sorted(lower)[-1:]], ("-", "--"), strict=False))
@@ -28,15 +36,16 @@ def draw(tables: dict[str, pd.DataFrame], study: FigureSettings) -> Figure:
         cell = runs[runs.width == width]
         for threshold, line in thresholds.items():
             for arm in PAIR:
-                _curve(axes, cell[cell.arm == arm], threshold, ARM_COLOURS[arm], line)
-        axes.set(xscale="log", xlim=_range(runs, thresholds), ylim=(-0.03, 1.03),
-                 title=f"width {width}")  # fmt: skip
-        log_ticks(axes.xaxis, *axes.get_xlim())
+                _curve(axes, cell[cell.arm == arm], threshold, look(arm).colour, line)
+        limits = _limits(runs, thresholds)
+        axes.set(xscale="log", xlim=limits, ylim=(-0.03, 1.03))
+        axes.set_title(f"width {width}, n = {cell.seed.nunique()}")
+        log_ticks(axes.xaxis, *limits)
     for arm in PAIR:
-        panels[0].plot([], [], color=ARM_COLOURS[arm], label=ARM_LABELS[arm])
+        panels[0].plot([], [], color=look(arm).colour, label=look(arm).label)
     for threshold, line in thresholds.items():
         panels[0].plot([], [], line, color="0.4", label=f"train loss {threshold:g}")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    legend_above(figure, panels[0], 2)
     figure.supxlabel("epoch")
     figure.supylabel("share of runs not yet there")
     return figure
@@ -47,12 +56,11 @@ def _curve(axes: Axes, runs: pd.DataFrame, threshold: float, colour: str, line: 
         return
     epochs, reached = threshold_columns(threshold)
     times, survival = kaplan_meier(runs[epochs].to_numpy(), runs[reached].to_numpy())
-    axes.plot(
-        [0.5, *times], [1, *survival], line, color=colour, drawstyle="steps-post", linewidth=1
-    )
+    steps = {"color": colour, "drawstyle": "steps-post", "linewidth": 1}
+    axes.plot([0.5, *times], [1, *survival], line, **steps)
 
 
-def _range(runs: pd.DataFrame, thresholds: Iterable[float]) -> tuple[float, float]:
+def _limits(runs: pd.DataFrame, thresholds: Iterable[float]) -> tuple[float, float]:
     """From a little before the first run gets there to the budget."""
     epochs = runs[[threshold_columns(threshold)[0] for threshold in thresholds]]
     return epochs.min().min() / 1.5, epochs.max().max() * 1.05
