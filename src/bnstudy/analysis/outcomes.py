@@ -1,45 +1,63 @@
-"""From loss curves to one number a run, and from the table of runs to one number a pair."""
+"""From loss curves to one number per run, and from the table of runs to one number per pair.
+
+A pair is two runs that share a seed: one of the reference arm, one of the arm compared with it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float64, Int, Num, Shaped
 
-TARGET_VARIANCE = 1016 / 45  # what predicting the mean leaves; derived in bnstudy.data
+from bnstudy.config.models import StudySettings
+from bnstudy.experiment.data import ARTICLE_VARIANCE
 
-# Quantities of which a failed run has the worst: not below that of predicting the mean, for losses.
-WORSE_IF_LARGER = {
-    "final_train_loss": TARGET_VARIANCE,
-    "final_test_loss": TARGET_VARIANCE,
-    "last_train_loss": TARGET_VARIANCE,
-    "last_test_loss": TARGET_VARIANCE,
-    "final_jacobian_error": 0.0,
-}
+# The two arms that the article compares.
+REFERENCE, TREATMENT = "none", "batch"
+# How a run that diverged counts: as the worst value of its cell, with the whole budget of epochs,
+# or not at all, because nothing is worst (its pair is left out).
+Diverged = Literal["worst", "slowest", "left out"]
+
+Pair = tuple[Shaped[np.ndarray, "pair"], Shaped[np.ndarray, "pair"]]
+LogRatios = Float64[np.ndarray, "pair"]
 
 
-def log_spaced_epochs(epochs: int, points: int) -> np.ndarray:
+def log_spaced_epochs(epochs: int, points: int) -> Int[np.ndarray, "point"]:
     """At most `points` epochs in [0, epochs), evenly spaced in log(1 + epoch), ends included.
 
     Returns a sorted array of distinct integers. Where log spacing would put several points on one
-    epoch (the first dozens), that epoch stands once, so the result can be shorter than `points`.
+    epoch (the first dozens), that epoch is named once, so the result can be shorter than `points`.
     """
     return np.unique(np.rint(np.geomspace(1, epochs, points)).astype(int)) - 1
 
 
-def final_loss(losses: np.ndarray, window: int) -> np.ndarray:
+def thinned_epochs(epochs: int) -> Int[np.ndarray, "point"]:
+    """The epochs that figures show: at most 1000 evenly spaced and 300 log-spaced ones."""
+    even = np.linspace(0, epochs - 1, 1000, dtype=int)
+    return np.union1d(even, log_spaced_epochs(epochs, 300))
+
+
+def final_loss(
+    losses: Float64[np.ndarray, "*runs epoch"], window: int
+) -> Float64[np.ndarray, "*runs"]:
     """Median over the last min(window, epochs) epochs.
 
-    `losses` has shape (..., epochs); the result (...). A window, because Adam's spikes make the
-    last epoch alone 10-20 % noise. A run with a non-finite loss in its window is a failed run: its
-    final loss is infinite, so that it counts against its arm instead of vanishing as NaN.
+    A window, because Adam's spikes make the last epoch alone 10-20 % noise. A run with a non-finite
+    loss in its window is a failed run: its final loss is infinite, so that it counts against its
+    arm instead of vanishing as NaN.
     """
     tail = losses[..., -window:]
     return np.where(np.isfinite(tail).all(axis=-1), np.median(tail, axis=-1), np.inf)
 
 
-def epochs_to(losses: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+def epochs_to(
+    losses: Float64[np.ndarray, "*runs epoch"], threshold: float
+) -> tuple[Int[np.ndarray, "*runs"], Bool[np.ndarray, "*runs"]]:
     """Epochs needed until a loss first is at or below `threshold`, and whether it ever was.
 
-    `losses` has shape (..., epochs). Returns (T, reached): T = 1 + index of the first such epoch
-    (later spikes are ignored); where there is none, T is the budget (censored) and reached False.
+    Returns (T, reached): T = 1 + index of the first such epoch (later spikes are ignored); where
+    there is none, T is the budget (censored) and reached False.
     """
     below = losses <= threshold
     reached = below.any(axis=-1)
@@ -51,58 +69,83 @@ def threshold_columns(threshold: float) -> tuple[str, str]:
     return f"epochs_to_{threshold:g}", f"reached_{threshold:g}"
 
 
-def paired(
-    runs: pd.DataFrame, width: int, column: str, arm: str = "batch"
-) -> tuple[np.ndarray, np.ndarray]:
-    """`column` of the arms none and `arm` at `width`, (n,) each, for the seeds that both have,
-    ordered by seed.
+def grid_runs(runs: pd.DataFrame, study: StudySettings) -> pd.DataFrame:
+    """The runs with the study's default settings and seeds: any arm, at any width."""
+    return runs[has_settings(runs, study.reference) & runs.seed.isin(study.study_seeds)]
 
-    A run that diverged has no loss: it counts as the worst of the cell (see `failures_as_worst`).
-    Of other quantities nothing is worst, and its pair is left out; `failures` says how many.
+
+def has_settings(table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.Series:
+    """Which rows have these values; a batch size may be a number there and a text here."""
+    result = pd.Series(True, index=table.index)
+    for name, value in settings.items():
+        found = table[name].astype(str) if name == "batch_size" else table[name]
+        result &= found == (str(value) if name == "batch_size" else value)
+    return result
+
+
+def paired(
+    runs: pd.DataFrame, width: int, column: str, arm: str = TREATMENT, diverged: Diverged = "worst"
+) -> Pair:
+    """`column` of the reference and of `arm` at `width`, for the seeds that both have, in order.
+
+    `runs` holds one cell per arm and width. `diverged`: see `Diverged`; `failures` says how many
+    runs did. Empty where `runs` has no such column.
     """
     cell = _pairs(runs, width, arm)
-    if column in WORSE_IF_LARGER:
-        cell = cell.assign(**{column: failures_as_worst(cell[column], WORSE_IF_LARGER[column])})
+    if cell.empty or column not in cell:
+        return np.empty(0), np.empty(0)
+    if diverged == "worst":
+        at_least = ARTICLE_VARIANCE if column.endswith("_loss") else 0.0
+        cell = cell.assign(**{column: failures_as_worst(cell[column], at_least)})
     table = cell.pivot(index="seed", columns="arm", values=column)
-    table = table.reindex(columns=["none", arm]).dropna()
-    return table["none"].to_numpy(), table[arm].to_numpy()
+    table = table.reindex(columns=[REFERENCE, arm]).dropna()
+    return table[REFERENCE].to_numpy(), table[arm].to_numpy()
 
 
 def failures_as_worst(values: pd.Series, at_least: float) -> pd.Series:
     """`values` with those that are not finite replaced by the largest finite one, or by `at_least`
-    if that is larger. Where nothing is finite they stay: there is nothing to compare."""
+    if that is larger: a loss is then no better than that of predicting the mean.
+
+    Where nothing is finite they stay: there is nothing to compare.
+    """
     finite = np.isfinite(values)
     if finite.all() or not finite.any():
         return values
     return values.where(finite, max(values[finite].max(), at_least))
 
 
-def failures(runs: pd.DataFrame, width: int, arm: str = "batch") -> tuple[int, int]:
-    """How many runs of the arms none and `arm` diverged, among the pairs at `width`."""
+def failures(runs: pd.DataFrame, width: int, arm: str = TREATMENT) -> tuple[int, int]:
+    """How many runs of the reference and of `arm` diverged, among the pairs at `width`."""
     cell = _pairs(runs, width, arm)
     failed = cell[cell.status == "diverged"]
-    return int((failed.arm == "none").sum()), int((failed.arm == arm).sum())
+    return int((failed.arm == REFERENCE).sum()), int((failed.arm == arm).sum())
 
 
 def _pairs(runs: pd.DataFrame, width: int, arm: str) -> pd.DataFrame:
-    """The runs of none and `arm` at `width` whose seed both have."""
-    cell = runs[(runs.width == width) & runs.arm.isin(["none", arm])]
+    """The runs of the reference and of `arm` at `width` whose seed both have."""
+    cell = runs[(runs.width == width) & runs.arm.isin([REFERENCE, arm])]
     return cell[cell.groupby("seed").arm.transform("size") == 2]
 
 
-def log_ratio(runs: pd.DataFrame, width: int, column: str, arm: str = "batch") -> np.ndarray:
-    """d = ln(arm) - ln(none) of `column`, a pair each, ordered by seed. Not finite where all runs
-    diverged: the tests refuse that by name."""
-    none, other = paired(runs, width, column, arm)
+def log_ratio(
+    runs: pd.DataFrame, width: int, column: str, arm: str = TREATMENT, diverged: Diverged = "worst"
+) -> LogRatios:
+    """d = ln(arm) - ln(reference) of `column` for each pair, ordered by seed. Not finite where all
+    runs diverged: the tests refuse that by name."""
+    return log_ratio_of(*paired(runs, width, column, arm, diverged))
+
+
+def log_ratio_of(reference: Num[np.ndarray, "pair"], other: Num[np.ndarray, "pair"]) -> LogRatios:
+    """d = ln(other) - ln(reference)."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log(other.astype(float)) - np.log(none.astype(float))
+        return np.log(other.astype(float)) - np.log(reference.astype(float))
 
 
-def layer_factor(first: np.ndarray, last: np.ndarray, depth: int) -> np.ndarray:
-    """Factor by which a gradient grows a layer on its way back: (first / last)^(1 / (depth - 1)).
+def layer_factor(first: Any, last: Any, depth: int) -> Any:
+    """Factor by which a gradient grows per layer on its way back: (first / last)^(1 / (depth - 1)).
 
-    `first`, `last`: gradient norms at the first and last of `depth` hidden layers. A gradient that
-    vanished or overflowed gives 0, infinity or NaN.
+    `first`, `last`: gradient norms at the first and last of `depth` hidden layers, as numbers,
+    arrays or series. A gradient that vanished or overflowed gives 0, infinity or NaN.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         return (first / last) ** (1 / (depth - 1))
@@ -118,25 +161,27 @@ def layer_factors(gradients: pd.DataFrame) -> pd.Series:
 
 def gradient_pairs(
     gradients: pd.DataFrame, initialization: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """H4: the layer factors of none and batch, and d = |ln batch| - |ln none|: (n,) each, by seed.
+) -> tuple[LogRatios, LogRatios, LogRatios]:
+    """The layer factors of reference and treatment, and d = |ln treatment| - |ln reference|, by
+    seed.
 
     d is below 0 where BN brings the factor nearer to 1. Not finite where a gradient vanished or
-    overflowed; empty where the initialization was not probed.
+    overflowed; empty where `gradients` has no such initialization.
     """
     rows = gradients[gradients.initialization == initialization]
     if rows.empty:
         return np.empty(0), np.empty(0), np.empty(0)
     factors = layer_factors(rows).unstack("arm")
-    none, batch = factors["none"].to_numpy(), factors["batch"].to_numpy()
+    none, batch = factors[REFERENCE].to_numpy(), factors[TREATMENT].to_numpy()
     with np.errstate(divide="ignore"):
         return none, batch, np.abs(np.log(batch)) - np.abs(np.log(none))
 
 
-def digits_pairs(digits: pd.DataFrame, network: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """H5: epochs to the threshold of none and batch, and d = ln(batch) - ln(none): (n,) each."""
+def digits_pairs(digits: pd.DataFrame, network: str) -> tuple[LogRatios, LogRatios, LogRatios]:
+    """Epochs to the threshold of reference and treatment, and d = ln(treatment) - ln(reference), by
+    seed; empty where `digits` has no such network."""
     rows = digits[digits.network == network]
     epochs = rows.pivot(index="seed", columns="arm", values="epochs_to_threshold")
-    epochs = epochs.reindex(columns=["none", "batch"]).astype(float)
-    none, batch = epochs["none"].to_numpy(), epochs["batch"].to_numpy()
+    epochs = epochs.reindex(columns=[REFERENCE, TREATMENT]).astype(float)
+    none, batch = epochs[REFERENCE].to_numpy(), epochs[TREATMENT].to_numpy()
     return none, batch, np.log(batch) - np.log(none)
