@@ -26,6 +26,9 @@ MOVED = {
 # Sections with the settings of single members.
 MEMBER_SETTINGS = ("arms", "tasks", "optimizers", "diagnostics")
 
+# A part of pydantic's location of an error that is no key: one of several kinds of value.
+NESTED = "{}"
+
 _SHORT = reprlib.Repr()  # of any value, however long or deep
 _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxstring, _SHORT.maxother = 3, 12, 120, 120
 
@@ -98,7 +101,7 @@ def explain(error: Mapping[str, Any], model: type[BaseModel]) -> str:
     if error["type"] == "invalid_key":
         within, key = key_path(error["loc"][:-1]), _SHORT.repr(error["input"])
         return f"{within}: {key} is no text, so no key{_suggestion(error['loc'], model)}"
-    if place in MEMBER_SETTINGS:
+    if place in MEMBER_SETTINGS and error["type"] == "value_error":
         return f"{place}.{message}"  # which names the member and its setting
     if isinstance(error["input"], Mapping):
         return f"{place}: {message}"  # the whole section would hide what is wrong with it
@@ -107,14 +110,15 @@ def explain(error: Mapping[str, Any], model: type[BaseModel]) -> str:
 
 def key_path(location: tuple[str | int, ...]) -> str:
     """`experiments.grid.width[0]` for ("experiments", "grid", "width", 0)."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{_visible(part)}" for part in location)
+    keys = (part for part in location if part != NESTED)
+    parts = (f"[{key}]" if isinstance(key, int) else f".{_visible(key)}" for key in keys)
     return "".join(parts).removeprefix(".") or "config"
 
 
 def unknown(name: object, known: list[str]) -> str:
     """What to write instead of `name`."""
     close = difflib.get_close_matches(str(name), known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+    return f"did you mean {close[0]}?" if close else f"known here: {', '.join(known) or 'nothing'}"
 
 
 def _visible(key: str) -> str:

@@ -31,7 +31,9 @@ LOOKS = ("LABEL", "COLOUR", "MARKER", "LINE")
 def names(kind: str) -> list[str]:
     """The members of `kind`, sorted."""
     files = (PACKAGE / KINDS[kind]).glob("[a-z]*.py")
-    return sorted(file.stem.replace("_", "-") if kind in HYPHENATED else file.stem for file in files)
+    return sorted(
+        file.stem.replace("_", "-") if kind in HYPHENATED else file.stem for file in files
+    )
 
 
 def path(kind: str, name: str) -> Path:

@@ -18,17 +18,19 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
+    Tag,
     ValidationError,
     create_model,
     model_validator,
 )
 
 from bnstudy.config import members
-from bnstudy.config.checks import ConfigError, explain, unknown
+from bnstudy.config.checks import NESTED, ConfigError, explain, unknown
 
 T = TypeVar("T")
 
@@ -69,6 +71,13 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+def _full_or_number(value: Any) -> Any:
+    """One complaint instead of one for each kind of value."""
+    if value != "full" and (type(value) is not int or value < 2):
+        raise ValueError("neither full nor a whole number of at least 2")
+    return value
+
+
 def _a_member(kind: str, name: str) -> str:
     if name not in members.names(kind):
         raise ValueError(
@@ -87,7 +96,9 @@ Width = Annotated[int, Field(gt=0, le=100_000)]
 Epochs = Annotated[int, Field(gt=0, le=100_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Ratio = Annotated[float, Field(gt=1, description="a ratio above 1")]
-BatchSize = Literal["full"] | Annotated[int, Field(ge=2)]
+BatchSize = Annotated[
+    Literal["full"] | Annotated[int, Field(ge=2)], BeforeValidator(_full_or_number)
+]
 Task = Annotated[str, AfterValidator(partial(_a_member, "tasks"))]
 Arm = Annotated[str, AfterValidator(partial(_a_member, "arms"))]
 Optimizer = Annotated[str, AfterValidator(partial(_a_member, "optimizers"))]
@@ -144,6 +155,24 @@ class SeedSets(Section):
         return self
 
 
+def _kind_of_seeds(value: Any) -> str | None:
+    if value in ("study", "tuning"):
+        return "set"
+    return NESTED if isinstance(value, (Mapping, Seeds)) else None
+
+
+# Seeds of an experiment.
+SeedChoice = Annotated[
+    Annotated[Literal["study", "tuning"], Tag("set")] | Annotated[Seeds, Tag(NESTED)],
+    Discriminator(
+        _kind_of_seeds,
+        custom_error_type="seeds",
+        custom_error_message="neither study nor tuning nor {first: …, count: …}",
+    ),
+    Field(description="study, tuning, or seeds of its own"),
+]
+
+
 class Defaults(Section):
     """The settings of a run that an experiment does not name."""
 
@@ -168,9 +197,7 @@ class Defaults(Section):
 class Experiment(Section):
     """A product of lists of settings, over seeds. What is not named is as in `defaults`."""
 
-    seeds: Literal["study", "tuning"] | Seeds = Field(
-        default="study", description="study, tuning, or seeds of its own"
-    )
+    seeds: SeedChoice = "study"
     arm: Choices[Arm] = Field(description="network variants")
     task: Choices[Task] | None = None
     inputs: Choices[Inputs] | None = None
@@ -213,7 +240,7 @@ class Experiment(Section):
 class Depth(Section):
     """The experiment `depth`: gradients at initialisation in deep tanh stacks."""
 
-    seeds: Literal["study", "tuning"] | Seeds = "study"
+    seeds: SeedChoice = "study"
     width: Width = Field(description="units of every hidden layer")
     depth: int = Field(ge=2, le=1000, description="hidden layers")
     initializations: Annotated[
@@ -229,7 +256,7 @@ class Depth(Section):
 class Digits(Section):
     """The experiment `digits`: a dense and a convolutional network on 8 × 8 digits."""
 
-    seeds: Literal["study", "tuning"] | Seeds = "study"
+    seeds: SeedChoice = "study"
     widths: Annotated[list[Width], Field(min_length=1, max_length=20)] = Field(
         description="units of the dense network's hidden layers"
     )
@@ -508,11 +535,12 @@ class Study(StudySettings):
                 f"some {jobs:,} training jobs, more than the {MOST_JOBS:,} that can be planned; "
                 "raise training.block_size, or lower seeds.study.count or an experiment's lists"
             )
-        budgets = [e.epochs or e.steps or [] for e in self.experiments.training.values()]
-        longest = max([*sum(budgets, []), self.defaults.epochs or self.defaults.steps or 0])
+        budgets = [self.defaults.epochs or self.defaults.steps or 0]
+        for experiment in self.experiments.training.values():
+            budgets += experiment.epochs or experiment.steps or []
         points = self.dataset.train_size + self.dataset.test_size
         for rows, keys in (
-            (size * longest, "the budget (epochs, steps)"),
+            (size * max(budgets), "the budget (epochs, steps)"),
             (size * points, "one of dataset.train_size, dataset.test_size"),
         ):
             if rows > MOST_ROWS:

@@ -153,10 +153,11 @@ class Plan:
 
     def snapshots(self, block: Block) -> int:
         """Number of log-spaced epochs at which its networks are saved; 0 for tuning runs."""
-        asking = (self.study.experiments.training[name] for name in self.cells[block.cell])
-        if all(experiment.seeds == "tuning" for experiment in asking):
-            return 0
-        return self.study.snapshots.points
+        for name, seeds in self.cells[block.cell].items():
+            experiment = self.study.experiments.training[name]
+            if experiment.seeds != "tuning" and self._within(block.start, [seeds]):
+                return self.study.snapshots.points
+        return 0
 
     def job_settings(self, cell: Cell) -> dict[str, Any]:
         """All settings of a training job. What an arm does not use is left out, so that changing it
