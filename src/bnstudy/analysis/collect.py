@@ -1,87 +1,197 @@
-"""From the blocks' files to the study's two tables: all curves, and one row a run."""
+"""From the blocks' files to the tables of a scope, block by block: no table is held as a whole that
+has a row per epoch."""
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import torch
 
+from bnstudy.analysis.outcomes import epochs_to, final_loss, thinned_epochs, threshold_columns
+from bnstudy.config import members
+from bnstudy.config.plan import SETTINGS
+from bnstudy.experiment.data import thresholds as thresholds_of
+from bnstudy.experiment.snapshots import read_snapshots
 from bnstudy.files import check_digests, read_json, read_parquet
-from bnstudy.measures import epochs_to, final_loss, threshold_columns
 
-RUN_EPOCH = ("arm", "width", "seed", "epoch")  # what a row of a block's tables is about
+# Columns that say which cell a row is about; other settings are texts, the batch size too (full).
+NUMBERS = {
+    "width": pa.int64(),
+    "learning_rate": pa.float64(),
+    "epochs": pa.int64(),
+    "label_noise": pa.float64(),
+}
+CELL = {
+    name: pa.dictionary(pa.int8(), NUMBERS.get(name, pa.string())) for name in ("cell", *SETTINGS)
+}
+ROW = {"seed": pa.int64(), "epoch": pa.int64()}
+LOSSES = {
+    "train_loss": pa.float64(),
+    "test_loss": pa.float64(),
+    "train_loss_eval": pa.float64(),
+    "steps": pa.int64(),
+}
 
 
-def collect_rows(blocks: Sequence[Path], **columns: Sequence) -> Iterator[pa.Table]:
-    """The blocks' rows, block after block in the given order, each sorted by seed and epoch.
+@dataclass(frozen=True)
+class BlockOfScope:
+    """A block's folder, and those of its seeds that the scope asks for."""
 
-    `columns`: further columns in front, one value a block.
+    folder: Path
+    seeds: Sequence[int]
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What was trained there."""
+        return read_json(self.folder / "record.json")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of its runs, with the cell's name."""
+        return self.record["settings"]
+
+    def curves(self) -> pa.Table:
+        """The loss curves of the scope's seeds, sorted by seed and epoch."""
+        path = self.folder / "curves.parquet"
+        table = read_parquet(path)
+        if set(self.seeds) != set(self.record["seeds"]):
+            table = table.filter(pc.is_in(table["seed"], pa.array(self.seeds)))
+        if pq.read_metadata(path).num_row_groups > 1:  # long curves are written chunk by chunk
+            table = table.sort_by([("seed", "ascending"), ("epoch", "ascending")])
+        return table
+
+
+def collect_curves(blocks: Sequence[BlockOfScope], *, thinned: bool = False) -> Iterator[pa.Table]:
+    """The loss curves of a scope, one table per block, in the given order.
+
+    `thinned`: only the epochs that figures show.
     """
-    for index, block in enumerate(blocks):
-        table = read_block(block)
-        for name, values in reversed(columns.items()):
-            column = pa.array([values[index]]).dictionary_encode()
-            table = table.add_column(0, name, column.take(pa.array(np.zeros(len(table), int))))
-        yield table
+    if not blocks:
+        yield pa.schema(CELL | ROW | LOSSES).empty_table()
+    for block in blocks:
+        table = block.curves()
+        if thinned:
+            shown = pa.array(thinned_epochs(block.settings["epochs"]))
+            table = table.filter(pc.is_in(table["epoch"], shown))
+        yield _of_cell(block.settings, {name: table[name] for name in ROW | LOSSES}, ROW | LOSSES)
 
 
-def read_block(path: Path) -> pa.Table:
-    """A block's table, sorted by seed and epoch. Long curves are written stretch by stretch."""
-    table = read_parquet(path)
-    if pq.read_metadata(path).num_row_groups > 1:
-        table = table.sort_by([("seed", "ascending"), ("epoch", "ascending")])
-    return table
+def _of_cell(
+    settings: Mapping[str, Any], columns: Mapping[str, Any], types: Mapping[str, pa.DataType]
+) -> pa.Table:
+    """A table of one cell: its name and settings in front of `columns`."""
+    table = pa.table(dict(columns), schema=pa.schema(types))
+    index = pa.array(np.zeros(len(table), np.int8))
+    front = {}
+    for name, kind in CELL.items():
+        value = settings[name] if name in NUMBERS else str(settings[name])
+        front[name] = pa.DictionaryArray.from_arrays(index, pa.array([value], kind.value_type))
+    return pa.table(front | dict(zip(table.column_names, table.columns, strict=True)))
 
 
 def collect_runs(
-    blocks: Sequence[Path],
-    measures: Sequence[Path],
-    records: Sequence[Path],
-    grid_seeds: Container[int],
+    blocks: Sequence[BlockOfScope],
+    diagnostics: pd.DataFrame,
     *,
     final_window: int,
     thresholds: Sequence[float],
 ) -> pd.DataFrame:
-    """One row a run: who it is, its final losses, epochs to each threshold, what it looks like
+    """One row per run: its settings, its final losses, epochs to each threshold, what it looks like
     inside at the end, and its seconds.
 
-    `seconds` is a run's share of its block's training time, so that the column adds up.
+    `diagnostics`: the scope's diagnostics.parquet. `thresholds`: those of the article's task, by
+    which columns are named; other tasks have the corresponding ones. `seconds` is a run's share of
+    its block's training time, so that the column adds up. DamagedFile where a block's curves are
+    not what its record describes.
     """
-    frames = []
-    for curves, inside, path in zip(blocks, measures, records, strict=True):
-        record = read_json(path)
-        check_digests([curves, inside], record["files"])
-        tables = read_block(curves), read_block(inside)
-        frames.append(_runs_of_block(*tables, record, final_window, thresholds))
-    runs = pd.concat(frames, ignore_index=True)
-    runs.insert(4, "in_grid", [seed in grid_seeds for seed in runs.seed])
+    frames = [_runs_of_block(block, final_window, thresholds) for block in blocks]
+    names = [name for threshold in thresholds for name in threshold_columns(threshold)]
+    losses = [f"{when}_{which}_loss" for when in ("final", "last") for which in ("train", "test")]
+    columns = ["run_key", "cell", *SETTINGS, "seed", "status", *losses, *names, "seconds"]
+    runs = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+    at_the_end = diagnostics.drop(columns=[*SETTINGS, "epoch"]).astype({"cell": object})
+    at_the_end = at_the_end.drop_duplicates(["cell", "seed"], keep="last")  # sorted by epoch
+    at_the_end = at_the_end.rename(columns=lambda c: c if c in runs else f"final_{c}")
+    runs = runs.merge(at_the_end, on=["cell", "seed"], how="left", validate="one_to_one")
+    runs["seconds"] = runs.pop("seconds")
     return runs
 
 
 def _runs_of_block(
-    curves: pa.Table, measures: pa.Table, record: dict, window: int, thresholds: Sequence[float]
+    block: BlockOfScope, final_window: int, thresholds: Sequence[float]
 ) -> pd.DataFrame:
-    count = len(record["seeds"])
-    train = curves["train_loss"].to_numpy().reshape(count, -1)
-    test = curves["test_loss"].to_numpy().reshape(count, -1)
+    record, settings, seeds = block.record, block.settings, sorted(block.seeds)
+    check_digests([block.folder / "curves.parquet"], record["files"])
+    table = block.curves()
+    train, test = (
+        table[name].to_numpy().reshape(len(seeds), -1) for name in ("train_loss", "test_loss")
+    )
     finite = np.isfinite(train).all(axis=1) & np.isfinite(test).all(axis=1)
     columns = {
-        "run_key": list(record["run_keys"].values()),
-        "arm": record["arm"],
-        "width": record["width"],
-        "seed": record["seeds"],
+        "run_key": [record["run_keys"][str(seed)] for seed in seeds],
+        "cell": settings["cell"],
+        **{name: settings[name] for name in SETTINGS},
+        "seed": seeds,
         "status": np.where(finite, "finished", "diverged"),
-        "final_train_loss": final_loss(train, window),
-        "final_test_loss": final_loss(test, window),
+        "final_train_loss": final_loss(train, final_window),
+        "final_test_loss": final_loss(test, final_window),
         "last_train_loss": train[:, -1],
         "last_test_loss": test[:, -1],
     }
-    for threshold in thresholds:
-        epochs, reached = threshold_columns(threshold)
-        columns[epochs], columns[reached] = epochs_to(train, threshold)
-    for name in measures.column_names[len(RUN_EPOCH) :]:
-        columns[f"final_{name}"] = measures[name].to_numpy().reshape(count, -1)[:, -1]
-    columns["seconds"] = record["seconds"] / count
+    for nominal, own in thresholds_of(settings["task"], thresholds).items():
+        epochs, reached = threshold_columns(nominal)
+        columns[epochs], columns[reached] = epochs_to(train, own)
+    columns["seconds"] = record["seconds"] / len(record["seeds"])
     return pd.DataFrame(columns)
+
+
+def run_diagnostic(
+    name: str, blocks: Sequence[BlockOfScope], datasets: Sequence[Path], **settings: Any
+) -> pa.Table:
+    """One diagnostic of every snapshot of a scope: cell, settings, seed, epoch and its columns.
+
+    `datasets`: each block's file. One thread, so that results do not depend on the number of cores.
+    """
+    torch.set_num_threads(1)
+    member = members.load("diagnostics", name)
+    types = ROW | dict.fromkeys(member.COLUMNS, pa.float64())
+    tables = [pa.schema(CELL | types).empty_table()]
+    for block, dataset in zip(blocks, datasets, strict=True):
+        snapshots = read_snapshots(
+            block.folder / "snapshots.safetensors", block.folder / "record.json", dataset
+        )
+        rows = [
+            {"seed": snapshot.seed, "epoch": snapshot.epoch, **member.compute(snapshot, **settings)}
+            for snapshot in snapshots
+            if snapshot.seed in block.seeds
+        ]
+        columns = {column: [row[column] for row in rows] for column in types}
+        tables.append(_of_cell(block.settings, columns, types))
+    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+
+
+def collect_diagnostics(tables: Iterable[pa.Table]) -> pa.Table:
+    """diagnostics.parquet: the columns of all diagnostics side by side.
+
+    Raises ValueError where they are not of the same snapshots.
+    """
+    first, *others = tables
+    keys = ["cell", *ROW]
+    for table in others:
+        if not table.select(keys).equals(first.select(keys)):
+            raise ValueError("diagnostics of different snapshots; delete them and run again")
+        for name in table.column_names[len(CELL | ROW) :]:
+            first = first.append_column(name, table[name])
+    return first
+
+
+def experiments_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """experiments.csv: one row per experiment and cell, as `Plan.rows` gives them."""
+    return pd.DataFrame(rows, columns=["experiment", "cell", "first_seed", "seeds", *SETTINGS])

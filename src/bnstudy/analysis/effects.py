@@ -1,146 +1,215 @@
-"""The extended study's tables: one row a run, BN's effect a setting, and the long horizon.
+"""BN's effect at settings other than the study's defaults, and along a longer budget.
 
 Exploratory throughout: effects with intervals, and p that is adjusted for nothing. A run that
-diverged counts against its arm as in the default study (bnstudy.measures): of a loss it has the
-worst value of its cell, of epochs the budget; a ratio of its losses is none, so there its pair is
-left out. Each row counts these runs: `failed_none`, `failed_arm`.
+diverged counts against its arm as everywhere (bnstudy.analysis.outcomes); a ratio of its losses is
+none, so there its pair is left out. Each row counts these runs: `failed_none`, `failed_arm`.
 """
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bnstudy import statistics
-from bnstudy.files import read_json
-from bnstudy.hypotheses import attempt, effect_of, generator_of
-from bnstudy.measures import (
-    TARGET_VARIANCE,
+from bnstudy.analysis.comparisons import Row, attempt, effect_of, flip
+from bnstudy.analysis.outcomes import (
+    REFERENCE,
+    TREATMENT,
+    Diverged,
     failures,
     failures_as_worst,
     final_loss,
+    has_settings,
     log_ratio,
     log_spaced_epochs,
     threshold_columns,
 )
-from bnstudy.study import PAIR, Analysis
+from bnstudy.config.models import Analysis, StudySettings
+from bnstudy.experiment.data import ARTICLE_VARIANCE
+from bnstudy.files import read_parquet
 
-# How a run differs from the default study's: columns of the extended tables.
-SETTINGS = {
-    "epochs": ("training", "epochs"),
-    "learning_rate": ("training", "learning_rate"),
-    "batch_size": ("training", "batch_size"),
-    "label_noise": ("label_noise",),
-    "dropout_rate": ("dropout", "rate"),
+PAIR = (REFERENCE, TREATMENT)
+Cell = Mapping[str, Any]  # the settings of a cell by name
+QUANTITIES: dict[str, Diverged] = {
+    "final_test_loss": "worst",
+    "epochs_to": "slowest",
+    "test_over_train": "left out",
 }
 # Columns where there is no row.
 EFFECTS = ["kind", "variant", "label", "arm", "quantity", "ratio", "ratio_low", "ratio_high"]
 HORIZON = ["width", "epochs", "ratio", "ratio_low", "ratio_high"]
-LABELS = {
-    "default": "as in the default study",
-    "width": "wider",
-    "learning_rate": "learning rate {learning_rate:g}",
-    "label_noise": "label noise {label_noise:g}",
-    "batch_size": "minibatches of {batch_size:.0f}, {epochs:.0f} epochs",
-    "epochs": "{epochs:.0f} epochs",
-    "dropout": "dropout {dropout_rate:g} (against none)",
-}
 
 
-def with_settings(
-    runs: pd.DataFrame, records: Sequence[Path], variants: Sequence[str], kinds: Sequence[str]
+def effects(
+    runs: pd.DataFrame,
+    experiments: pd.DataFrame,
+    study: StudySettings,
+    arm_settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> pd.DataFrame:
-    """`runs` of blocks (as from collect_runs) with their variant, kind and settings in front.
+    """One row per (kind, setting, width, quantity): ratio to `none` of the same cell, with its
+    interval.
 
-    `records`, `variants`, `kinds`: one a block.
+    `runs`, `experiments`: the scope's tables. Compared are the cells with other settings than the
+    defaults, or that the default experiments do not name; above them stands what those name, on the
+    same seeds. Runs on tuning seeds enter nothing. `arm_settings`: by arm, for the labels.
+    Quantities: final_test_loss, epochs_to (the primary threshold), test_over_train (the final
+    losses' ratio).
     """
+    usual = experiments[experiments.experiment.isin(study.default_experiments)].cell
+    plain = has_settings(runs, study.reference)
+    finished = runs.status == "finished"
+    runs = runs.assign(
+        usual=plain & runs.cell.isin(usual),
+        epochs_to=runs[threshold_columns(study.analysis.primary.threshold)[0]],
+        test_over_train=(runs.final_test_loss / runs.final_train_loss).where(finished),
+    )
+    runs = runs[~runs.seed.isin(study.seeds.tuning.range)]
+    widest, seeds = runs[runs.usual].width.max(), runs[~runs.usual].seed
     rows = []
-    for path, variant, kind in zip(records, variants, kinds, strict=True):
-        record = read_json(path)
-        settings = {name: _at(record["settings"], keys) for name, keys in SETTINGS.items()}
-        for key in record["run_keys"].values():
-            rows.append({"run_key": key, "variant": variant, "kind": kind} | settings)
-    front = pd.DataFrame(rows, columns=["run_key", "variant", "kind", *SETTINGS])
-    return front.merge(runs, on="run_key", validate="one_to_one")
-
-
-def _at(settings: dict, keys: Sequence[str]) -> float:
-    for key in keys:
-        settings = settings.get(key, {})
-    return settings or np.nan
-
-
-def effects(extended: pd.DataFrame, default: pd.DataFrame, analysis: Analysis) -> pd.DataFrame:
-    """One row a (kind, setting, width, quantity): ratio to `none` with its interval.
-
-    `extended`: runs of the extended study; `default`: of the default one, whose runs with the same
-    seeds stand on top, and are what dropout is compared with. Quantities: final_test_loss,
-    epochs_to (the primary threshold), test_over_train (the final losses' ratio).
-    """
-    seeds = set(extended.seed)
-    base = default[default.seed.isin(seeds) & default.arm.isin(["none", "batch"])]
-    base = base.assign(kind="default", variant="default")
-    dropout = extended[extended.kind == "dropout"]
-    partners = base[(base.arm == "none") & base.width.isin(dropout.width)]
-    partners = partners.assign(kind="dropout", variant="dropout")
-    runs = pd.concat([base, partners, extended], ignore_index=True)  # dropout's own rows last
-    runs["epochs_to"] = runs[threshold_columns(analysis.primary.threshold)[0]]
-    finite = runs.status == "finished"
-    runs["test_over_train"] = (runs.final_test_loss / runs.final_train_loss).where(finite)
-    rows = []
-    for (kind, variant, width), cell in runs.groupby(["kind", "variant", "width"], sort=False):
-        arm = "dropout" if kind == "dropout" else "batch"
-        label = f"{LABELS[kind]}, width {width}".format(**cell.iloc[-1])
-        failed = failures(cell, width, arm)
-        for quantity in ("final_test_loss", "epochs_to", "test_over_train"):
-            d = log_ratio(cell, width, quantity, arm)
-            name = ("extended", variant, width, quantity)
-            p, reason = attempt(partial(
-                statistics.sign_flip, d, "two-sided", alpha=analysis.alpha,
-                rng=generator_of(analysis, *name), resamples=analysis.permutations,
-            ))  # fmt: skip
-            rows.append({
-                "kind": kind, "variant": variant, "label": label, "arm": arm, "reference": "none",
-                "width": width, "quantity": quantity, **effect_of(d, analysis, *name),
-                "failed_none": failed[0], "failed_arm": failed[1],
-                "p": np.nan if p is None else p, "reason": reason,
-            })  # fmt: skip
+    for cell in _compared(runs, study):
+        peers = runs[has_settings(runs, {name: cell[name] for name in study.reference})]
+        if cell["usual"]:
+            peers = peers[peers.seed.isin(seeds)]
+        settings = (arm_settings or {}).get(cell["arm"], {})
+        kind, variant, label = _described(cell, study.reference, widest, settings)
+        front = {"kind": kind, "variant": variant, "label": f"{label}, width {cell['width']}"}
+        rows += [front | row for row in _effects_of_cell(peers, variant, cell, study.analysis)]
     return pd.DataFrame(rows, columns=None if rows else EFFECTS)
 
 
-def horizon(curves: pd.DataFrame, analysis: Analysis, points: int = 40) -> pd.DataFrame:
-    """H2c: one row a (width, number of epochs): ratio of median test losses, with its interval.
+def _compared(runs: pd.DataFrame, study: StudySettings) -> list[Cell]:
+    """The cells to compare with none: the usual ones first, then other arms, then other settings.
 
-    `curves`: those of the long horizon. Medians over the final window before each point. `slope_*`:
+    Without any but the usual ones there is nothing to say that significance.csv does not.
+    """
+    if runs.usual.all():
+        return []
+    arms = runs[(runs.arm != REFERENCE) & ~(runs.usual & (runs.arm != TREATMENT))]
+    cells = arms.drop_duplicates("cell").to_dict("records")
+
+    def place(cell: Cell) -> tuple[Any, ...]:
+        _, variant, _ = _described(cell, study.reference)
+        return not cell["usual"], cell["arm"] == TREATMENT, variant, cell["width"]
+
+    return sorted(cells, key=place)
+
+
+def _described(
+    cell: Cell, reference: Cell, widest: float = 0, arm_settings: Cell = MappingProxyType({})
+) -> tuple[str, str, str]:
+    """What is special about a cell: its kind, its variant and a label."""
+    if cell["usual"]:
+        return "default", "default", "as in the default study"
+    differing = {k: cell[k] for k, v in reference.items() if str(cell[k]) != str(v)}
+    if "batch_size" in differing:  # which has a budget of its own
+        differing.pop("epochs", None)
+    kinds, labels = list(differing), [_label(name, cell) for name in differing]
+    variants = [f"{name}_{_text(value)}" for name, value in differing.items()]
+    if (arm := cell["arm"]) != TREATMENT:
+        values = map(_text, arm_settings.values())
+        kinds, variants = [arm, *kinds], [arm, *variants]
+        labels = [f"{' '.join([arm, *values])} (against none)", *labels]
+    if not kinds:
+        return "width", "width", "wider" if cell["width"] > widest else "another width"
+    return "+".join(kinds), "+".join(variants), ", ".join(labels)
+
+
+def _label(setting: str, cell: Cell) -> str:
+    value = _text(cell[setting])
+    match setting:
+        case "batch_size":
+            size = "full batches" if value == "full" else f"minibatches of {value}"
+            return f"{size}, {cell['epochs']} epochs"
+        case "epochs":
+            return f"{cell['epochs']} epochs"
+    return f"{setting.replace('_', ' ')} {value}"
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
+
+
+def _effects_of_cell(
+    peers: pd.DataFrame, variant: str, cell: Cell, analysis: Analysis
+) -> Iterator[Row]:
+    """The comparisons of one cell with none among its `peers`, which have the same settings."""
+    arm, width = cell["arm"], cell["width"]
+    failed = failures(peers, width, arm)
+    for quantity, diverged in QUANTITIES.items():
+        d = log_ratio(peers, width, quantity, arm, diverged)
+        name = ("extended", variant, width, quantity)
+        p, reason = attempt(flip(d, "two-sided", analysis, *name))
+        yield {
+            "arm": arm,
+            "reference": REFERENCE,
+            "width": width,
+            "quantity": quantity,
+            **effect_of(d, analysis, *name),
+            "failed_none": failed[0],
+            "failed_arm": failed[1],
+            "p": np.nan if p is None else p,
+            "reason": reason,
+        }
+
+
+def horizon_curves(
+    path: Path, experiments: pd.DataFrame, study: StudySettings
+) -> Iterator[pd.DataFrame]:
+    """The curves of the longest budget beyond the default one, a table per width: what `horizon`
+    needs of a scope's curves.parquet. Only cells that are otherwise as the defaults say, and whose
+    learning rate is constant."""
+    others = {**study.reference, "schedule": "constant"}
+    epochs = others.pop("epochs")
+    cells = experiments[has_settings(experiments, others) & experiments.arm.isin(PAIR)]
+    cells = cells[cells.epochs > epochs].drop_duplicates("cell")
+    both = cells[cells.groupby(["width", "epochs"]).arm.transform("size") == 2]
+    longest = both[both.epochs == both.groupby("width").epochs.transform("max")]
+    columns = ["arm", "width", "seed", "epoch", "test_loss"]
+    for _, pair in longest.groupby("width"):
+        yield read_parquet(path, columns, cell=pair.cell.tolist()).to_pandas()
+
+
+def horizon(curves: Iterable[pd.DataFrame], study: StudySettings, points: int = 40) -> pd.DataFrame:
+    """One row per (width, number of epochs): ratio of median test losses, with its interval.
+
+    `curves`: those of `horizon_curves`. Medians over the final window before each point. `slope_*`:
     geometric mean, over the seeds that have not diverged, of the change of an arm's loss over the
     last doubling of the epochs; 1 would be converged. `failed_*`: those that have.
     """
-    window = analysis.final_window
+    analysis = study.analysis
     rows = []
-    for width, cell in curves.groupby("width"):
-        medians = {arm: _medians(cell[cell.arm == arm], window, points) for arm in PAIR}
-        for epochs in medians["none"].columns:
-            losses = pd.DataFrame({arm: medians[arm][epochs] for arm in PAIR})
-            d = np.log(failures_as_worst(losses.stack(), TARGET_VARIANCE)).unstack()
-            effect = effect_of((d.batch - d.none).to_numpy(), analysis, "horizon", width, epochs)
-            rows.append({
-                "width": width, "epochs": epochs, **effect,
-                **{f"slope_{arm}": _slope(medians[arm], epochs) for arm in PAIR},
-                **{f"failed_{arm}": int(np.isinf(losses[arm]).sum()) for arm in PAIR},
-            })  # fmt: skip
+    for cell in curves:
+        width = int(cell.width.iloc[0])
+        medians = {
+            arm: _medians(cell[cell.arm == arm], analysis.final_window, points) for arm in PAIR
+        }
+        for epochs in medians[REFERENCE].columns:
+            losses = pd.DataFrame({arm: medians[arm][epochs] for arm in PAIR}).dropna()
+            d = np.log(failures_as_worst(losses.stack(), ARTICLE_VARIANCE)).unstack()
+            d = (d[TREATMENT] - d[REFERENCE]).to_numpy()
+            rows.append(
+                {
+                    "width": width,
+                    "epochs": epochs,
+                    **effect_of(d, analysis, "horizon", width, epochs),
+                    **{f"slope_{arm}": _slope(medians[arm], epochs) for arm in PAIR},
+                    **{f"failed_{arm}": int(np.isinf(losses[arm]).sum()) for arm in PAIR},
+                }
+            )
     return pd.DataFrame(rows, columns=None if rows else HORIZON)
 
 
 def _medians(curves: pd.DataFrame, window: int, points: int) -> pd.DataFrame:
     """Median test loss of the window before each of some log-spaced numbers of epochs, infinite
-    where the run has diverged; a row a seed, ordered."""
-    losses = curves.pivot(index="seed", columns="epoch", values="test_loss").to_numpy()
-    total = losses.shape[1]
+    where the run has diverged; one row per seed, ordered."""
+    losses = curves.pivot(index="seed", columns="epoch", values="test_loss")
+    values, total = losses.to_numpy(), losses.shape[1]
     ends = {total} | {e + 1 for e in log_spaced_epochs(total, points) if e + 1 >= window}
     ends |= {(end + 1) // 2 for end in ends if end >= 2 * window}
-    return pd.DataFrame({end: final_loss(losses[:, :end], window) for end in sorted(ends)})
+    medians = {end: final_loss(values[:, :end], window) for end in sorted(ends)}
+    return pd.DataFrame(medians, index=losses.index)
 
 
 def _slope(medians: pd.DataFrame, epochs: int) -> float:
