@@ -139,8 +139,9 @@ def _sections(model: type[BaseModel], parents: list[str | int]) -> Iterator[type
         field = model.model_fields.get(str(parent))
         extra = model.__annotations__.get("__pydantic_extra__")
         found = field.annotation if field else getattr(extra, "__args__", (None, None))[1]
-        kinds = [kind for kind in (found, *getattr(found, "__args__", ())) if kind is not None]
-        models = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+        kinds = (found, *getattr(found, "__args__", ()))
+        plain = [getattr(kind, "__origin__", kind) for kind in kinds]  # without Annotated
+        models = [k for k in plain if isinstance(k, type) and issubclass(k, BaseModel)]
         if not models:
             return
         model = models[0]
