@@ -1,4 +1,4 @@
-"""Browse the runs: `make ui` starts MLflow's server for this study and says what to open.
+"""Start MLflow's server for this study and say what to open.
 
 Light: on loopback only, one worker, no job execution, no telemetry. Where the study is tracked to a
 server that runs already, only the addresses are printed.
@@ -17,34 +17,44 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bnstudy.progress import planned_study
-from bnstudy.study import Study
+from bnstudy.commands.progress import planned_study
+from bnstudy.config.models import Study
 
-LIGHT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true",
-         "DO_NOT_TRACK": "true"}  # fmt: skip
+LIGHT = {
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+}
 PATIENCE = 120  # seconds to wait for the server
 
 
-def main(directory: Path, port: int) -> None:
-    """Serve the study in `directory` until interrupted; SystemExit, with a remedy, if it cannot."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where the study is, and where to serve it."""
+    parser.add_argument("directory", nargs="?", type=Path, default=Path(), help="of the study")
+    parser.add_argument("--port", type=int, default=5000)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve the study until interrupted; SystemExit, with a remedy, if it cannot."""
+    directory = arguments.directory.resolve()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that the server is stopped as well
     study = planned_study(directory)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or study.mlflow.tracking_uri
     if uri.startswith("http"):
         print(pages(uri.rstrip("/"), study))
-        return
-    with serving(uri, directory, port) as (address, process):
+        return 0
+    with serving(uri, directory, arguments.port) as (address, process):
         print(pages(address, study))
         print("Ctrl-C stops it.", flush=True)
         try:
             process.wait()
         except KeyboardInterrupt:
-            return
+            return 0
     sys.exit(f"MLflow's server ended by itself; see {directory / 'logs' / 'ui.log'}")
 
 
 @contextmanager
-def serving(uri: str, directory: Path, port: int) -> Iterator[tuple[str, subprocess.Popen]]:
+def serving(uri: str, directory: Path, port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A healthy server for the database `uri` of the study in `directory`: its address, itself."""
     from bnstudy.tracking.server import database_of, full_uri  # mlflow: seconds to import
 
@@ -52,19 +62,27 @@ def serving(uri: str, directory: Path, port: int) -> Iterator[tuple[str, subproc
     if database is not None and not database.exists():
         sys.exit(f"there is no {database} yet: `make` or `make track` makes it")
     if _taken(port):
-        sys.exit(f"port {port} is taken (another `make ui`?): stop that, or name another port: "
-                 f"make ui PORT={port + 1}")  # fmt: skip
+        sys.exit(
+            f"port {port} is taken (another `make ui`?): stop that, or name another port: "
+            f"make ui PORT={port + 1}"
+        )
     log = directory / "logs" / "ui.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port",
-               str(port), "--workers", "1", "--backend-store-uri", full_uri(uri, directory),
-               "--default-artifact-root", (directory / "mlruns").as_uri()]  # fmt: skip
+    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    command += ["--backend-store-uri", full_uri(uri, directory)]
+    command += ["--default-artifact-root", (directory / "mlruns").as_uri()]
+    environment = {**os.environ, **LIGHT}
     address = f"http://127.0.0.1:{port}"
     with log.open("w") as file:
         process = subprocess.Popen(
-            command, cwd=directory, env={**os.environ, **LIGHT}, stdout=file, stderr=file,
+            command,
+            cwd=directory,
+            env=environment,
+            stdout=file,
+            stderr=file,
             start_new_session=True,
-        )  # fmt: skip
+        )
     try:
         _wait_until_healthy(address, process, log)
         yield address, process
@@ -88,9 +106,10 @@ def pages(address: str, study: Study) -> str:
         "table: which arm wins at which width": links["table"],
         f"curves: the arms at width {width}": links["chart"],
         f"single runs at width {width}": links["seeds"],
+        "table: cells of all settings": links["cells"],
     }
     cell = f"tags.arm = 'batch' and tags.width = '{width}'"
-    where = f"{views.SHOWN} and tags.typical LIKE 'median%' and {cell}"
+    where = f"{views.in_grid(study)} and tags.typical LIKE 'median%' and {cell}"
     for run in client.search_runs([experiment.experiment_id], where, max_results=1):
         link = views.page(experiment.experiment_id, run.info.run_id)
         rows[f"one run, {run.info.run_name}"] = link
@@ -102,7 +121,7 @@ def _taken(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _wait_until_healthy(address: str, process: subprocess.Popen, log: Path) -> None:
+def _wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         if process.poll() is not None:
@@ -115,7 +134,7 @@ def _wait_until_healthy(address: str, process: subprocess.Popen, log: Path) -> N
     sys.exit(f"MLflow's server does not answer after {PATIENCE} s; see {log}")
 
 
-def _stop(process: subprocess.Popen) -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
     """End the server and the workers that it started."""
     for how in (signal.SIGTERM, signal.SIGKILL):
         try:
@@ -125,11 +144,3 @@ def _stop(process: subprocess.Popen) -> None:
             return
         except subprocess.TimeoutExpired:
             continue
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="make ui", description=__doc__.split("\n")[0])
-    parser.add_argument("directory", nargs="?", type=Path, default=Path(), help="of the study")
-    parser.add_argument("--port", type=int, default=5000)
-    options = parser.parse_args()
-    main(options.directory.resolve(), options.port)

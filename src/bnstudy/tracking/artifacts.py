@@ -1,7 +1,9 @@
-"""What belongs to a run beside numbers: its weights, a loadable model, its data set, its figure."""
+"""What belongs to a run beside numbers: its weights, a loadable model, its data set."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import mlflow.data
 import mlflow.pytorch
@@ -10,68 +12,91 @@ import torch
 from mlflow.artifacts import download_artifacts
 from mlflow.data.sources import LocalArtifactDatasetSource
 from mlflow.entities import Dataset, DatasetInput, InputTag
-from torch import nn
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from torch import Tensor, nn
 
-from bnstudy.files import read_data, read_tensors, write_tensors
-from bnstudy.networks import INPUTS, OUTPUTS, BatchNorm, Linear, Network
+from bnstudy.experiment.data import read_data
+from bnstudy.experiment.layers import INPUTS, Network, build_network
+from bnstudy.files import read_tensors
+
+# What a checkpoint holds for training alone.
+TRAINING_ONLY = ("optimizer.", "generator.")
 
 
-def weights_of(checkpoint: str | Path, index: int) -> dict[str, np.ndarray]:
-    """Parameters and running values of one replicate of a block, by name: (1, ...) each.
+def save_weights(path: Path, checkpoint: Path, index: int, settings: Mapping[str, Any]) -> None:
+    """Write parameters and running values of one replicate of a block, by name: (1, ...) each.
 
-    `index`: its place among the block's seeds. What only training needs (Adam's) is left out.
+    `index`: its place among the block's seeds. `settings`: the block's; the file holds them too, so
+    that the network can be built from it alone.
     """
-    tensors = read_tensors(checkpoint)
-    return {
-        name: array[index : index + 1]
-        for name, array in tensors.items()
-        if not name.startswith("adam.")
+    tensors = {
+        name: np.array(array[index : index + 1], order="C")
+        for name, array in read_tensors(checkpoint).items()
+        if not name.startswith(TRAINING_ONLY)
     }
+    save_file(tensors, path, metadata={"settings": json.dumps(settings)})
 
 
-def network_of(weights: Mapping[str, np.ndarray]) -> Network:
-    """The network of `weights_of`, one replicate, in evaluation mode."""
-    tensors = {name: torch.from_numpy(np.array(array)) for name, array in weights.items()}
-    hidden = Linear(tensors["hidden.weight"], tensors["hidden.bias"])
-    norm = None
-    if "norm.scale" in tensors:  # what it needs beside its state matters in training only
-        width = hidden.weight.shape[-1]
-        norm = BatchNorm(1, width, momentum=0.0, epsilon=0.0, correction=0)
-    network = Network(hidden, Linear(tensors["output.weight"], tensors["output.bias"]), norm)
+def load_network(path: str | Path) -> Network:
+    """The network of `save_weights`, one replicate, in evaluation mode. For any arm."""
+    with safe_open(path, "pt") as file:
+        settings = json.loads(file.metadata()["settings"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return network_of(tensors, settings)
+
+
+def network_of(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> Network:
+    """The network with these parameters and running values, in evaluation mode.
+
+    Built as before training, by the arm's own file; all values that it starts from are replaced.
+    """
+    inputs = torch.ones(1, 2, INPUTS, dtype=torch.float64)
+    network = build_network(settings["arm"], settings["width"], [0], inputs, settings)
     network.load_state_dict(tensors)
     return network.eval()
 
 
-def model_of(weights: Mapping[str, np.ndarray]) -> nn.Sequential:
-    """The same as PyTorch's own layers, for inputs (n, 3), float64: linear, tanh, linear.
+def load_model(uri: str) -> nn.Module:
+    """The model of any run: `uri` names its weights, runs:/<run id>/weights.safetensors."""
+    return model_of(load_network(download_artifacts(uri)))
 
-    In evaluation mode BN is an affine map, and so part of the first layer.
+
+def model_of(network: Network) -> nn.Module:
+    """The same for inputs (n, 3), float64, and without the axis of replicates.
+
+    PyTorch's own layers, linear, tanh, linear, where what comes before the activation is affine in
+    evaluation mode, as BN is.
     """
-    network = network_of(weights)
+    if not network.has_affine:
+        return OneReplicate(network).eval()
     with torch.no_grad():
-        first = network.fold(None)
+        affine = network.affine(None)
         model = nn.Sequential(
-            _linear(INPUTS, network.width, first.weight[0], first.bias[0]),
+            _linear(affine.weight[0], affine.bias[0]),
             nn.Tanh(),
-            _linear(network.width, OUTPUTS, network.output.weight[0], network.output.bias[0]),
+            _linear(network.output.weight[0], network.output.bias[0]),
         )
     return model.eval()
 
 
-def load_model(uri: str) -> nn.Sequential:
-    """The model of any run: `uri` names its weights, runs:/<run id>/weights.safetensors."""
-    return model_of(read_tensors(download_artifacts(uri)))
+class OneReplicate(nn.Module):
+    """A network of one replicate, for inputs (n, 3) to outputs (n, 3)."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, 3) to (n, 3)."""
+        outputs: Tensor = self.network(x.unsqueeze(0))
+        return outputs.squeeze(0)
 
 
-def save_weights(path: Path, checkpoint: Path, index: int) -> None:
-    """Write the weights of one replicate of a block as safetensors."""
-    write_tensors(path, weights_of(checkpoint, index))
-
-
-def save_model(folder: Path, checkpoint: Path, index: int) -> None:
-    """Write the model of one replicate in MLflow's format; nothing in it is pickled."""
+def save_model(folder: Path, weights: Path) -> None:
+    """Write the model of a file of `save_weights` in MLflow's format; nothing in it is pickled."""
     mlflow.pytorch.save_model(
-        model_of(weights_of(checkpoint, index)),
+        model_of(load_network(weights)),
         folder,
         input_example=np.zeros((2, INPUTS)),  # of more than one point: any number of points goes
         pip_requirements=[
@@ -82,9 +107,9 @@ def save_model(folder: Path, checkpoint: Path, index: int) -> None:
     )
 
 
-def dataset_input(path: Path, source: str, seed: int, digest: str) -> DatasetInput:
-    """One replicate's data set as MLflow's; `source`: how a reader finds the file `path`."""
-    data = read_data(path).select([seed])
+def dataset_input(directory: Path, source: str, seed: int, digest: str) -> DatasetInput:
+    """One replicate's data set as MLflow's; `source`: its file below the study's `directory`."""
+    data = read_data(directory / source).select([seed])
     dataset = mlflow.data.from_numpy(
         {"train": data.train_inputs[0], "test": data.test_inputs[0]},
         source=LocalArtifactDatasetSource(source),
@@ -96,9 +121,9 @@ def dataset_input(path: Path, source: str, seed: int, digest: str) -> DatasetInp
     return DatasetInput(Dataset(**dataset.to_dict()), context)
 
 
-def _linear(inputs: int, outputs: int, weight: torch.Tensor, bias: torch.Tensor) -> nn.Linear:
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
     """PyTorch's layer with this weight (inputs, outputs) and bias (1, outputs)."""
-    layer = nn.Linear(inputs, outputs, dtype=torch.float64)
+    layer = nn.Linear(*weight.shape, dtype=torch.float64)
     layer.weight.copy_(weight.T)
     layer.bias.copy_(bias[0])
     return layer

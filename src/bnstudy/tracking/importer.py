@@ -1,18 +1,20 @@
-"""Brings MLflow up to date with what `describe` says, any number of times.
+"""Brings MLflow up to date with what `plan` says, any number of times.
 
 A run is found again by its tag `run_key`. It is created RUNNING, filled, and marked FINISHED (or
 FAILED, if it diverged) last, under a lock; so whoever finds it unfinished finishes it, and a run
 that is FINISHED is whole. Times are the record's: logging the same value twice is a no-op.
 """
 
-import gc
+import getpass
 import hashlib
 import logging
+import os
+import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +22,21 @@ import pandas as pd
 from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.entities import Run as StoredRun
 from mlflow.tracking import MlflowClient
+from mlflow.utils import get_results_from_paginated_fn
 
+from bnstudy.config.models import Study
 from bnstudy.files import read_csv
-from bnstudy.study import Study
 from bnstudy.tracking import notes, server, views
-from bnstudy.tracking.describe import TrackedRun, described, described_study, origin
+from bnstudy.tracking.plan import TrackedRun, expected_runs, expected_study
 from bnstudy.tracking.server import NotWritten, TrackingUnavailable
 
 log = logging.getLogger(__name__)
 
 COMPLETE = ("FINISHED", "FAILED")
-# What a run is about: another run with the same words here supersedes it.
-SLOT = ("study", "variant", "level", "arm", "width", "seed")
 BATCH = 880  # metrics a request; MLflow takes 1000 entities, among them 100 parameters, some tags
 
 
-def track_or_say_why_not(*arguments, **options) -> dict[str, Any]:
+def track_if_available(*arguments: Any, **options: Any) -> dict[str, Any]:
     """The receipt of `track`; where MLflow is not available, one that says so, and the remedy.
 
     So that the study goes on, and what is missing can be tracked later.
@@ -48,42 +49,52 @@ def track_or_say_why_not(*arguments, **options) -> dict[str, Any]:
 
 
 def track(
-    runs: pd.DataFrame, records: Iterable[str | Path], study: Study, directory: str | Path,
-    files: Sequence[str | Path] = (),
-    progress: Mapping[tuple[str, int], float] | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """Bring the study's experiment up to date with its files and return a receipt.
+    runs: pd.DataFrame,
+    records: Iterable[str | Path],
+    study: Study,
+    directory: str | Path,
+    *,
+    experiments: pd.DataFrame,
+    scope: str = "",
+    files: Iterable[str | Path] = (),
+    progress: Mapping[str, float] | None = None,
+) -> dict[str, Any]:
+    """Bring the study's experiment up to date with the files of a scope and return a receipt.
 
-    `runs` is the table runs.csv (or the extended study's), `records` the paths of the blocks'
-    record.json, each beside its block's other files. `files`: what the study's own run shows
-    (figures, tables, pages); without any there is none yet. `progress`: arms and widths that still
-    train, with their share done; then nothing is marked superseded or given up.
+    `runs` is the table runs.csv, `experiments` experiments.csv of the `scope` ("" or "extended/"),
+    `records` the paths of the blocks' record.json, each beside its block's other files. `files`:
+    what the scope's own run shows (figures, tables, pages); without any there is none yet.
+    `progress`: cells that still train, by name, with their share done; then nothing is marked
+    superseded or abandoned.
 
     A relative SQLite URI lies in `directory`, the study's, as for an `mlflow ui` started there. The
     environment variable MLFLOW_TRACKING_URI, where set, replaces the study's `tracking_uri`.
 
     The receipt counts the runs `created`, `completed` (left unfinished by a process that died),
     `updated` (a number, tag or file has changed), `already_there`, in `total`, those `superseded`
-    and those `given_up` (unfinished, and nobody will).
+    and those `abandoned` (unfinished, and nobody will).
 
     Raises TrackingUnavailable if MLflow cannot be reached, opened or written, MissingRecord if a
-    run has no record. Whatever was written until then stays, and the next call goes on from there.
+    run has no record. Whatever was written until then stays, and the next call continues there.
     """
     began = time.monotonic()
     directory = Path(directory).resolve()
     uri = server.chosen_uri(study.mlflow.tracking_uri)
-    wanted = described(runs, records, study, directory, progress)
-    if files:
+    wanted = expected_runs(
+        runs, records, study, directory, experiments=experiments, progress=progress
+    )
+    if files := [Path(path) for path in files]:
         seeds = [run for run in wanted if run.level == "seed"]
-        wanted.append(described_study(runs, study, list(map(Path, files)), seeds))
+        wanted.append(expected_study(study, files, scope, seeds))
     name = study.mlflow.experiment
-    with server.writing(uri, directory) as client, _old_objects_set_aside():
+    elsewhere = set(study.experiments.names) - set(experiments.experiment)
+    with server.writing(uri, directory) as client:
         location = server.artifact_location(uri, directory, name)
-        importer = Importer(client, server.experiment(client, name, location))
+        importer = Importer(client, server.experiment(client, name, location), elsewhere)
         importer.write(wanted)
         counts = dict(importer.counts)
         if progress is None:
-            counts |= importer.put_in_order(wanted)
+            counts |= importer.mark_superseded(wanted)
             importer.describe_experiment(study, files)
     return {
         "tracking_uri": server.without_password(uri),
@@ -96,7 +107,7 @@ def track(
     }
 
 
-def give_up(uri: str, experiment: str, directory: Path) -> None:
+def abandon(uri: str, experiment: str, directory: Path) -> None:
     """Set what is RUNNING in the experiment to KILLED, where it is this importer's.
 
     For who stops importing before the study is done; `track` takes up such a run again.
@@ -108,12 +119,44 @@ def give_up(uri: str, experiment: str, directory: Path) -> None:
             client.set_terminated(run.info.run_id, "KILLED")
 
 
-class Importer:
-    """One writer's view of an experiment: what is there, and what it did."""
+def origin() -> dict[str, str]:
+    """MLflow's own tags: who tracked, from which checkout (what trained is in `code_digest`)."""
+    tags = {"mlflow.source.name": "bnstudy", "mlflow.source.type": "LOCAL"}
+    try:
+        tags["mlflow.user"] = getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        tags["mlflow.user"] = str(os.getuid())
+    if commit := _git("rev-parse", "HEAD"):
+        tags["mlflow.source.git.commit"] = commit
+        tags["mlflow.source.git.dirty"] = "true" if _git("status", "--porcelain") else "false"
+    return tags
 
-    def __init__(self, client: MlflowClient, experiment_id: str):
-        self.client, self.experiment_id = client, experiment_id
-        self.present = self._present()
+
+def _git(*arguments: str) -> str:
+    """What git says about this package's checkout; nothing where there is no git or no checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+class Importer:
+    """One writer's view of an experiment: what is there, and what it did.
+
+    `elsewhere`: the study's experiments that the scope at hand leaves out; of what they ask for it
+    says nothing.
+    """
+
+    def __init__(self, client: MlflowClient, experiment_id: str, elsewhere: set[str]) -> None:
+        self.client, self.experiment_id, self.elsewhere = client, experiment_id, elsewhere
+        ours = "tags.run_key LIKE '%'"  # not what a person logged here
+        pages = partial(client.search_runs, [experiment_id], ours, ViewType.ACTIVE_ONLY)
+        stored = get_results_from_paginated_fn(
+            lambda count, token: pages(max_results=count, page_token=token), 1000
+        )
+        self.present = {run.data.tags["run_key"]: run for run in stored}
         self.ids = {key: run.info.run_id for key, run in self.present.items()}
         self.counts: Counter[str] = Counter()
         self.origin = origin()
@@ -130,29 +173,30 @@ class Importer:
             if (done := self.counts.total()) % 50 == 0:
                 log.info("%d of %d runs are in MLflow", done, len(wanted))
 
-    def put_in_order(self, wanted: Sequence[TrackedRun]) -> dict[str, int]:
-        """Mark what other runs have superseded, and give up what nobody will finish."""
-        current = {self._slot(self._tags(run)): run.key for run in wanted}
-        variants = {run.tags["variant"] for run in wanted}
-        counts = Counter(superseded=0, given_up=0)
+    def mark_superseded(self, wanted: Sequence[TrackedRun]) -> dict[str, int]:
+        """Mark what other runs have superseded, and abandon what nobody will finish."""
+        keys = {run.key for run in wanted}
+        current = {_slot(self._tags(run)): run.key for run in wanted}
+        counts = Counter(superseded=0, abandoned=0)
         for key, stored in self.present.items():
-            tags = stored.data.tags
-            superseded = current.get(self._slot(tags), key) != key
+            tags, slot = stored.data.tags, _slot(stored.data.tags)
+            # A run without a cell is of a study before there were cells.
+            superseded = current.get(slot, key if slot[-1] else None) != key
+            unfinished = stored.info.status == "RUNNING" and key not in keys
             counts["superseded"] += superseded
             if tags.get("superseded") != str(superseded).lower():
                 self.client.set_tag(stored.info.run_id, "superseded", str(superseded).lower())
-            ours = tags.get("variant") in variants and stored.info.status not in COMPLETE
-            if ours and key not in {run.key for run in wanted}:
-                counts["given_up"] += 1
+            if unfinished and (superseded or not self._of_another_scope(tags)):
+                counts["abandoned"] += 1
                 self.client.set_terminated(stored.info.run_id, "KILLED")
         return dict(counts)
 
-    def describe_experiment(self, study: Study, files: Sequence[str | Path]) -> None:
+    def describe_experiment(self, study: Study, files: Sequence[Path]) -> None:
         """Write the experiment's description, unless a person wrote another one, and its views."""
         experiment = self.client.get_experiment(self.experiment_id)
-        tags = views.shared(study.analysis)
+        tags = views.shared(study)
         links = views.links(self.experiment_id)
-        claims = [read_csv(path) for path in files if Path(path).name == "claims.csv"]
+        claims = [read_csv(path) for path in files if path.name == "claims.csv" and path.exists()]
         if claims or "mlflow.note.content" not in experiment.tags:
             width = study.analysis.primary.width
             note = notes.experiment_note(claims[0] if claims else None, width, links)
@@ -167,7 +211,8 @@ class Importer:
         stored = self.present.get(run.key)
         if stored is not None and stored.info.status in COMPLETE:
             # While it trains anew or on, what was whole before stays as it was.
-            updated = run.status != "RUNNING" and self._update(run, stored)
+            stays = run.status == "RUNNING" or self._has_more(run, stored)
+            updated = not stays and self._update(run, stored)
             self.counts["updated" if updated else "already_there"] += 1
             return
         self._ensure(run)
@@ -210,11 +255,14 @@ class Importer:
         """
         now = time.time_ns() // 1_000_000  # the latest value is the one that MLflow shows
         old = stored.data
-        metrics = [Metric(name, value, now, 0) for name, value in run.metrics.items()
-                   if old.metrics.get(name) != value]  # fmt: skip
-        tags = self._tags(run) | _note_tags(run.note(self.ids, self.experiment_id), old.tags)
-        changed = [RunTag(name, value) for name, value in tags.items()
-                   if old.tags.get(name) != value]  # fmt: skip
+        metrics = [
+            Metric(name, value, now, 0)
+            for name, value in run.metrics.items()
+            if old.metrics.get(name) != value
+        ]
+        tags = self._tags(run, old.tags)
+        tags |= _note_tags(run.note(self.ids, self.experiment_id), old.tags)
+        changed = [RunTag(n, value) for n, value in tags.items() if old.tags.get(n) != value]
         if run.files_name != old.tags.get("files"):
             self._upload(run)
         if metrics or changed:
@@ -222,11 +270,12 @@ class Importer:
         return bool(metrics or changed)
 
     def _report_progress(self, run: TrackedRun, stored: StoredRun | None) -> None:
-        """How much of an arm and width is trained, where that has moved."""
+        """How much of a cell is trained, where that has moved."""
+        share = run.progress or 0.0
         before = stored.data.metrics.get("progress", -1) if stored else -1
-        if abs(run.progress - before) >= 0.01:
-            self.client.log_metric(self.ids[run.key], "progress", run.progress)
-        if stored is not None and stored.info.status != "RUNNING":  # given up, and taken up again
+        if abs(share - before) >= 0.01:
+            self.client.log_metric(self.ids[run.key], "progress", share)
+        if stored is not None and stored.info.status != "RUNNING":  # abandoned, and taken up again
             self.client.update_run(stored.info.run_id, "RUNNING")
 
     def _upload(self, run: TrackedRun) -> None:
@@ -238,52 +287,36 @@ class Importer:
                 except OSError as error:
                     raise NotWritten(f"cannot store {path.name}: {error}") from error
 
-    def _tags(self, run: TrackedRun) -> dict[str, str]:
-        """The tags that are kept true."""
+    def _tags(self, run: TrackedRun, old: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The tags that are kept true; `old`: those there, which another scope may have written."""
         tags = {"run_key": run.key, "level": run.level, **run.tags, "files": run.files_name}
+        named = self.elsewhere & _experiments(old or {})
+        if named := named.union(run.experiments):
+            tags["experiments"] = ",".join(sorted(named))
         if run.content:
             tags["content"] = run.content
         if run.parent:
             tags["mlflow.parentRunId"] = self.ids[run.parent]
         return tags
 
-    def _slot(self, tags: Mapping[str, str]) -> tuple[str | None, ...]:
-        return tuple(tags.get(name) for name in SLOT)
+    def _of_another_scope(self, tags: Mapping[str, str]) -> bool:
+        """Whether an experiment that the scope at hand leaves out asks for a run."""
+        return bool(self.elsewhere & _experiments(tags))
+
+    def _has_more(self, run: TrackedRun, stored: StoredRun) -> bool:
+        """Whether another scope's runs are in a cell, more than in the scope at hand."""
+        more = stored.data.metrics.get("runs", 0) > run.metrics.get("runs", 0)
+        return run.level == "cell" and more and self._of_another_scope(stored.data.tags)
 
     # --- what is there ---
-
-    def _present(self) -> dict[str, StoredRun]:
-        """The experiment's runs by their key, each once.
-
-        Two machines that write to one server hold different locks and may both create a run; all of
-        them agree here on the one that stays.
-        """
-        present: dict[str, StoredRun] = {}
-        for run in sorted(self._search(), key=_seniority):
-            key = run.data.tags.get("run_key")
-            if key in present:
-                self.client.delete_run(run.info.run_id)
-            elif key is not None:
-                present[key] = run
-        return present
-
-    def _search(self) -> Iterator[StoredRun]:
-        """All runs of the experiment that are not deleted."""
-        token = None
-        while True:
-            page = self.client.search_runs(
-                [self.experiment_id], "", ViewType.ACTIVE_ONLY, max_results=1000, page_token=token
-            )
-            yield from page
-            token = page.token
-            if not token:
-                return
 
     def _drop_outdated(self, wanted: Iterable[TrackedRun]) -> None:
         """Delete what cannot be brought up to date: curves once logged stay."""
         for run in wanted:
             stored = self.present.get(run.key)
-            if stored is not None and run.status != "RUNNING" and _outdated(run, stored):
+            if stored is None or run.status == "RUNNING" or self._has_more(run, stored):
+                continue
+            if _outdated(run, stored):
                 self.client.delete_run(stored.info.run_id)
                 del self.present[run.key], self.ids[run.key]
 
@@ -302,9 +335,14 @@ def _outdated(run: TrackedRun, stored: StoredRun) -> bool:
     )
 
 
-def _seniority(run: StoredRun) -> tuple[bool, str]:
-    """Complete runs first, then any order, as long as it is the same everywhere."""
-    return run.info.status not in COMPLETE, run.info.run_id
+def _slot(tags: Mapping[str, str]) -> tuple[str | None, ...]:
+    """What a run is about: another run of the same slot supersedes it."""
+    about = tags.get("cell") or tags.get("scope")
+    return tags.get("study"), tags.get("level"), tags.get("seed"), about
+
+
+def _experiments(tags: Mapping[str, str]) -> set[str]:
+    return set(tags.get("experiments", "").split(","))
 
 
 def _curve_metrics(run: TrackedRun) -> list[Metric]:
@@ -329,16 +367,3 @@ def _note_tags(note: str, stored: Mapping[str, str]) -> dict[str, str]:
     if there is not None and hashlib.sha256(there.encode()).hexdigest() != stored.get("note"):
         return {}
     return {"mlflow.note.content": note, "note": digest}
-
-
-@contextmanager
-def _old_objects_set_aside() -> Iterator[None]:
-    """Keep the garbage collector from walking through all imported modules again and again.
-
-    MLflow makes some 5,000 objects a run; this takes a sixth off the time of the whole.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()

@@ -1,0 +1,36 @@
+"""`bnstudy COMMAND`: finds the command's file and runs it; no other is imported."""
+
+import argparse
+import ast
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that `arguments` (by default the process's) name; its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(
+        prog="bnstudy", description="Look after a study in the current folder."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for file in sorted(Path(__file__).parent.glob("[a-z]*.py")):
+        description = ast.get_docstring(ast.parse(file.read_text())) or ""
+        command = commands.add_parser(
+            file.stem,
+            help=description.split("\n\n")[0].replace("\n", " ").rstrip("."),
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if file.stem in given[:1]:
+            module = import_module(f"bnstudy.commands.{file.stem}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    options = parser.parse_args(given)
+    status: int = options.run(options)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,435 @@
+"""What MLflow shall hold, made from the study's files: one run per seed, per cell, per scope.
+
+| level | what | run_key | parent |
+|---|---|---|---|
+| seed | one trained network | made by training of all that determines its numbers | its cell |
+| cell | all settings but the seed: median, quartiles over its seeds | that without the seed | – |
+| study | figures, tables, verdicts of a scope | a digest of all its seeds' keys | – |
+
+So other settings or other code give other keys, and another figure or analysis does not. The two
+scopes share the runs that both hold.
+"""
+
+import hashlib
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from mlflow.entities import DatasetInput
+
+from bnstudy.analysis.outcomes import REFERENCE, log_ratio
+from bnstudy.config.models import Study
+from bnstudy.config.plan import SETTINGS
+from bnstudy.experiment.schedules import log_spaced_epochs
+from bnstudy.files import (
+    check_digests,
+    digest_files,
+    read_csv,
+    read_json,
+    read_parquet,
+    write_json,
+)
+from bnstudy.report import cell_curves, style
+from bnstudy.tracking import notes, views
+from bnstudy.tracking.artifacts import dataset_input, save_model, save_weights
+
+Row = Mapping[str, Any]
+Files = Iterator[tuple[Path, str | None]]  # a file or folder, and the artifact folder it goes to
+LOSSES = {
+    "loss/train": "train_loss",
+    "loss/test": "test_loss",
+    "loss/train_eval": "train_loss_eval",  # of minibatches only
+}
+CHECKPOINT = "checkpoint.safetensors"
+QUARTILES = {"_q1": 0.25, "": 0.5, "_q3": 0.75}
+
+
+class MissingRecord(ValueError):
+    """runs.csv lists a run that no block's record describes."""
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """What MLflow shall hold of one run. Times in ms since 1970.
+
+    What costs time to make is a function, called only where it is missing: `curves` (epoch ×
+    metric), `datasets`, `files` (given an empty folder to make them in). `note`: markdown, given
+    the ids of the runs by their keys, and the experiment's. `content` names what is logged once for
+    all, `files_name` the files: where the stored run has another, it is logged anew. `experiments`:
+    those of the study that ask for it.
+    """
+
+    key: str
+    level: str
+    name: str
+    status: str  # MLflow's word for the end: FINISHED or FAILED; RUNNING while it trains
+    start: int
+    end: int
+    tags: Mapping[str, str]
+    note: Callable[[Mapping[str, str], str], str]
+    files_name: str
+    files: Callable[[Path], Files]
+    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)  # finite values only
+    experiments: Sequence[str] = ()
+    parent: str | None = None
+    content: str = ""
+    epochs: int = 0
+    curves: Callable[[], pd.DataFrame] = pd.DataFrame
+    datasets: Callable[[], Sequence[DatasetInput]] = tuple
+    progress: float | None = None
+
+
+class Block(NamedTuple):
+    """A block's record, and the folder of its files."""
+
+    folder: Path
+    record: Mapping[str, Any]
+
+
+class Sources:
+    """What all runs of a scope are described from; each block's curves are read once."""
+
+    def __init__(
+        self, study: Study, directory: Path, blocks: Mapping[str, Block], experiments: pd.DataFrame
+    ) -> None:
+        self.study, self.directory, self.blocks = study, directory, blocks
+        # By cell: the experiments that ask for it, and the seeds that each asks for.
+        self.asking: dict[str, list[tuple[str, range]]] = defaultdict(list)
+        for row in experiments.itertuples():
+            seeds = range(row.first_seed, row.first_seed + row.seeds)
+            self.asking[row.cell].append((row.experiment, seeds))
+        self.block_curves = cache(self._block_curves)
+
+    def curves(self, run_key: str, seed: int) -> pd.DataFrame:
+        """One run's losses, at those epochs that are logged."""
+        block = self.blocks[run_key]
+        return self.block_curves(block.folder, block.record["settings"]["epochs"]).loc[seed]
+
+    def curves_of(self, runs: pd.DataFrame) -> pd.DataFrame:
+        """Those of several runs below each other: seed, epoch and losses."""
+        curves = {row.seed: self.curves(row.run_key, row.seed) for row in runs.itertuples()}
+        return pd.concat(curves, names=["seed"]).reset_index()
+
+    def _block_curves(self, folder: Path, epochs: int) -> pd.DataFrame:
+        logged = log_spaced_epochs(epochs, self.study.mlflow.curve_points).tolist()
+        columns = ["seed", "epoch", *LOSSES.values()]
+        table = read_parquet(folder / "curves.parquet", columns, epoch=logged)
+        return table.to_pandas().set_index(["seed", "epoch"]).sort_index()
+
+
+def expected_runs(
+    runs: pd.DataFrame,
+    records: Iterable[str | Path],
+    study: Study,
+    directory: Path,
+    *,
+    experiments: pd.DataFrame,
+    progress: Mapping[str, float] | None = None,
+) -> list[TrackedRun]:
+    """Every cell, then every seed, of the table `runs` (runs.csv of the scope).
+
+    `records`: the blocks' record.json, each beside its block's other files. `experiments`: the
+    scope's experiments.csv. `progress`: cells that still train, by name, with their share done.
+    MissingRecord if a run has no record, DamagedFile if weights are not those that their record
+    describes.
+    """
+    if runs.empty:
+        return []
+    blocks = _blocks_by_key(records)
+    missing = [key for key in runs.run_key if key not in blocks]
+    if missing:
+        raise MissingRecord(
+            f"run {missing[0]} of runs.csv is in none of the {len(blocks)} runs' record.json; "
+            "run the pipeline again (`make`): it collects the tables from the records"
+        )
+    sources = Sources(study, directory, blocks, experiments)
+    runs = runs.assign(parent=runs.run_key.map(cell_key))
+    runs["counted"] = _counted(runs, study)
+    runs["typical"] = _typical(runs, experiments)
+    others = [setting for setting in SETTINGS if setting not in ("arm", "width")]
+    cells = [
+        _cell(group, peers, sources, (progress or {}).get(group.cell.iloc[0]))
+        for _, peers in runs.groupby(others, sort=False)
+        for _, group in peers.groupby("parent", sort=False)
+    ]
+    return cells + [_seed(row, sources) for row in runs.to_dict("records")]
+
+
+def cell_key(run_key: str) -> str:
+    """The key of the cell to which a run belongs: its own without the seed."""
+    return re.sub(r"-s\d+-(?=[0-9a-f]+$)", "-", run_key)
+
+
+def _blocks_by_key(records: Iterable[str | Path]) -> dict[str, Block]:
+    blocks = [Block(Path(path).parent, read_json(path)) for path in records]
+    for block in blocks:  # the format of weights has no checksum of its own
+        check_digests([block.folder / CHECKPOINT], block.record["files"])
+    return {key: block for block in blocks for key in block.record["run_keys"].values()}
+
+
+def _counted(runs: pd.DataFrame, study: Study) -> pd.Series:
+    """Which runs enter their cell's aggregates: those of the study's seeds, as everywhere in the
+    study; of a cell that has none of those, all."""
+    of_study = runs.seed.isin(study.study_seeds)
+    return of_study | ~of_study.groupby(runs.parent).transform("any")
+
+
+def _typical(runs: pd.DataFrame, experiments: pd.DataFrame) -> pd.Series:
+    """Why a run stands for others, so that it gets a loadable model; "" for all the rest.
+
+    The median one, because the best or worst would mislead, and a mean belongs to no network; and
+    what an experiment with a single seed is about, such as the article's own run.
+    """
+    reasons = pd.Series("", runs.index)
+    for only in experiments[experiments.seeds == 1].itertuples():
+        is_it = (runs.cell == only.cell) & (runs.seed == only.first_seed)
+        reasons[is_it] = f"the only seed of the experiment {only.experiment}"
+    for _, cell in runs[runs.counted & np.isfinite(runs.final_test_loss)].groupby("parent"):
+        order = cell.sort_values(["final_test_loss", "seed"]).index
+        reasons[order[(len(order) - 1) // 2]] = "median final test loss of its cell"
+    return reasons
+
+
+# --- one run per seed ------------------------------------------------------------------------
+
+
+def _seed(row: Row, sources: Sources) -> TrackedRun:
+    """One trained network: `row` of runs.csv says how it ended, its block how it was trained."""
+    block, study = sources.blocks[row["run_key"]], sources.study
+    record, seed, typical = block.record, int(row["seed"]), row["typical"]
+    digest = record["dataset_digests"][str(seed)]
+    index = record["seeds"].index(seed)
+    tags = {"seed": seed, "dataset_digest": digest, "typical": typical}
+    metrics = {name: row[name] for name in _metric_names(row)}
+    return TrackedRun(
+        key=row["run_key"],
+        level="seed",
+        name=f"{row['cell']} s{seed}",
+        status="FINISHED" if row["status"] == "finished" else "FAILED",
+        experiments=[name for name, seeds in sources.asking[row["cell"]] if seed in seeds],
+        note=lambda ids, _: notes.seed_note(row, study, ids[row["run_key"]]),
+        parent=row["parent"],
+        curves=lambda: sources.curves(row["run_key"], seed).rename(
+            columns={column: name for name, column in LOSSES.items()}
+        ),
+        datasets=lambda: [_dataset(sources.directory, block, seed, digest)],
+        files_name="weights and model" if typical else "weights",
+        files=partial(_weights, block, index, bool(typical)),
+        **_recorded(study, [record], metrics, tags),
+    )
+
+
+def _metric_names(row: Row | pd.DataFrame) -> list[str]:
+    """The columns of runs.csv that say how a run ended: those after its status, up to `seconds`."""
+    names = list(row)
+    return names[names.index("status") + 1 : names.index("seconds") + 1]
+
+
+def _dataset(directory: Path, block: Block, seed: int, digest: str) -> DatasetInput:
+    settings = block.record["settings"]
+    data = f"{settings['task']}-{settings['inputs']}"
+    return dataset_input(
+        directory, f"results/datasets/{data}/{block.folder.name}.npz", seed, digest
+    )
+
+
+def _weights(block: Block, index: int, model: bool, folder: Path) -> Files:
+    weights = folder / "weights.safetensors"
+    save_weights(weights, block.folder / CHECKPOINT, index, block.record["settings"])
+    yield weights, None
+    if model:
+        save_model(folder / "model", weights)
+        yield folder / "model", "model"
+
+
+# --- one run per cell ------------------------------------------------------------------------
+
+
+def _cell(
+    group: pd.DataFrame, peers: pd.DataFrame, sources: Sources, progress: float | None
+) -> TrackedRun:
+    """A cell: what its seeds have in common, and the median and quartiles of the rest.
+
+    `group`: its rows of runs.csv; `peers`: those of all cells that differ in arm or width alone.
+    """
+    counted = group[group.counted]
+    first = counted.iloc[0]
+    blocks = {sources.blocks[key].folder: sources.blocks[key].record for key in group.run_key}
+    summary = _summary(counted, peers[peers.counted])
+    content = hashlib.sha256("".join(sorted(counted.run_key)).encode()).hexdigest()[:12]
+    median = counted[counted.typical != ""].head(1)
+    tags = {
+        "seeds": f"{len(counted)}, from {counted.seed.min()} to {counted.seed.max()}",
+        "mlflow.runColor": style.look(first.arm).colour,  # as in the study's figures
+    }
+    return TrackedRun(
+        key=first.parent,
+        level="cell",
+        name=first.cell,
+        status="FINISHED" if progress is None else "RUNNING",
+        experiments=[name for name, _ in sources.asking[first.cell]],
+        note=lambda ids, experiment: notes.cell_note(
+            counted,
+            summary,
+            sources.study,
+            {row.seed: views.page(experiment, ids[row.run_key]) for row in median.itertuples()},
+        ),
+        content=content,
+        curves=lambda: _quartile_curves(sources.curves_of(counted)),
+        files_name=content,
+        files=lambda folder: _cell_figure(sources.curves_of(counted), first, folder),
+        progress=progress,
+        **_recorded(sources.study, list(blocks.values()), summary, tags),
+    )
+
+
+def _summary(runs: pd.DataFrame, peers: pd.DataFrame) -> dict[str, float]:
+    """Medians under the seeds' own names, quartiles of what decides, and the ratio to `none`.
+
+    Quantiles take a neighbour instead of a mean of two, of which one might be infinite.
+    """
+    names = _metric_names(runs)
+    values = runs[names].astype(float)
+    spread = [n for n in names if n.startswith(("final_train_loss", "final_test_loss", "epochs_"))]
+    summary = values.quantile(0.5, interpolation="lower").to_dict()
+    for suffix in ("_q1", "_q3"):
+        quartiles = values[spread].quantile(QUARTILES[suffix], interpolation="nearest")
+        summary |= {f"{name}{suffix}": value for name, value in quartiles.items()}
+    arm, width = runs.arm.iloc[0], runs.width.iloc[0]
+    if arm != REFERENCE:
+        ratios = log_ratio(peers, width, "final_test_loss", arm)
+        if len(ratios):
+            summary[f"test_loss_over_{REFERENCE}"] = float(np.exp(ratios.mean()))
+    return summary | {"runs": len(runs), "diverged": int((runs.status != "finished").sum())}
+
+
+def _quartile_curves(curves: pd.DataFrame) -> pd.DataFrame:
+    """Median and quartiles over the seeds at each epoch, one metric per column."""
+    by_epoch = curves.groupby("epoch")
+    return pd.DataFrame(
+        {
+            f"{name}{suffix}": by_epoch[column].quantile(q)
+            for name, column in LOSSES.items()
+            for suffix, q in QUARTILES.items()
+        }
+    )
+
+
+def _cell_figure(curves: pd.DataFrame, row: Any, folder: Path) -> Files:
+    figure = cell_curves.draw(curves, row.arm, row.cell)
+    style.save(figure, folder / "curves.png", preview=False)
+    yield folder / "curves.png", None
+
+
+# --- one run per scope -----------------------------------------------------------------------
+
+
+def expected_study(
+    study: Study, files: Sequence[Path], scope: str, seeds: Sequence[TrackedRun]
+) -> TrackedRun:
+    """The run of a whole scope: its files, its settings and its verdicts.
+
+    `files`: those of results/ to show; what is not there is left out. `seeds`: its trained runs;
+    without any (a study of gradients alone, say) it is dated by its files.
+    """
+    files = [path for path in files if path.exists()]
+    settings = study.model_dump(mode="json")
+    claims = next((read_csv(path) for path in files if path.name == "claims.csv"), None)
+    keys = "".join(sorted(run.key for run in seeds))
+    name = scope.strip("/") or "default"
+    tags = {"study": study.mlflow.experiment, "scope": name, "config_digest": _digest(settings)}
+    if claims is not None:
+        tags |= {f"verdict {row.claim}": row.verdict for row in claims.itertuples()}
+    times = [round(path.stat().st_mtime * 1000) for path in files]
+    return TrackedRun(
+        key=f"study-{name}-{hashlib.sha256(keys.encode()).hexdigest()[:12]}",
+        level="study",
+        name="study" if name == "default" else f"study, {name}",
+        status="FINISHED",
+        start=min([run.start for run in seeds] or times),
+        end=max([run.end for run in seeds] or times),
+        metrics={
+            "runs": len(seeds),
+            "diverged": sum(run.status == "FAILED" for run in seeds),
+            "seconds": sum(run.metrics["seconds"] for run in seeds),
+        },
+        tags=tags,
+        note=lambda *_: notes.study_note(claims, len(seeds)),
+        files_name=hashlib.sha256(f"{digest_files(files)} {settings}".encode()).hexdigest(),
+        files=partial(_study_files, files, f"results/{scope}", settings),
+    )
+
+
+def _study_files(files: Sequence[Path], root: str, settings: Row, folder: Path) -> Files:
+    """Each file into the artifact folder of its own name; those right below `root` on top."""
+    write_json(folder / "config.json", settings)
+    yield folder / "config.json", None
+    for path in files:
+        inside = Path(path.as_posix().split(root, 1)[-1])
+        yield path, None if inside.parent == Path() else str(inside.parent)
+
+
+# --- words that MLflow understands -----------------------------------------------------------
+
+
+def _recorded(
+    study: Study, records: Sequence[Row], metrics: Mapping[str, float], tags: Row
+) -> dict[str, Any]:
+    """What the records of one or several blocks say of a run: its settings, times and origin.
+
+    MLflow stores infinity as 1.8e308, which would pass for a loss and ruin every axis: a value that
+    is not finite is named in a tag, and a gap in the table. One that is missing (NaN) is a gap.
+    """
+    settings = records[0]["settings"]
+    finite = {name: float(v) for name, v in metrics.items() if abs(v) < float("inf")}
+    others = [f"{name} = {v}" for name, v in metrics.items() if v == v and name not in finite]
+    machines = {", ".join(map(str, record["machine"].values())) for record in records}
+    versions = {", ".join(map(" ".join, record["versions"].items())) for record in records}
+    all_tags = {
+        "study": study.mlflow.experiment,
+        **{name: settings[name] for name in ("cell", *SETTINGS)},
+        "code_digest": records[0]["code_digest"],
+        "config_digest": _digest(settings),
+        "machine": "; ".join(sorted(machines)),
+        "versions": "; ".join(sorted(versions)),
+        "threads": records[0]["threads"],
+        "not_finite": ", ".join(others),
+        **tags,
+    }
+    return {
+        "start": min(_milliseconds(record["started_at"]) for record in records),
+        "end": max(_milliseconds(record["finished_at"]) for record in records),
+        "params": _flat({"seed": tags["seed"]} if "seed" in tags else {}) | _flat(settings),
+        "metrics": finite,
+        "tags": {name: str(value) for name, value in all_tags.items() if value != ""},
+        "epochs": settings["epochs"],
+    }
+
+
+def _digest(settings: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as `dataset.train_size` → "1000"."""
+    flat: dict[str, str] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = str(value)
+    return flat
+
+
+def _milliseconds(iso: str) -> int:
+    """An ISO 8601 time as MLflow counts it."""
+    return round(datetime.fromisoformat(iso).timestamp() * 1000)
