@@ -153,9 +153,7 @@ def parquet_writer(path: str | Path, schema: pa.Schema) -> Iterator[Callable[[pa
     """A function that appends a table as one row group; `path` appears when the block ends."""
     with (
         atomic(path) as temporary,
-        pq.ParquetWriter(
-            temporary, schema, compression="zstd", write_page_checksum=True
-        ) as writer,
+        pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer,
     ):
         yield lambda table: writer.write_table(table, row_group_size=len(table) or None)
 

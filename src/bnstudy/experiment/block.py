@@ -1,191 +1,217 @@
-"""A training job: a block of seeds of one arm and width, from its dataset to its files."""
+"""A training job: the runs of a cell on a block of seeds, from their dataset to their files."""
 
 import hashlib
 import json
 import logging
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from bnstudy.data import Data
-from bnstudy.features import MEASURES, measure
+from bnstudy.experiment.data import Data, read_data
+from bnstudy.experiment.layers import build_network
+from bnstudy.experiment.training import Curves, Training
 from bnstudy.files import (
     check_digests,
-    digest_files,
     digests,
-    read_data,
+    parquet_writer,
     read_json,
     read_parquet,
     read_tensors,
     write_json,
-    write_parquet,
     write_tensors,
 )
-from bnstudy.measures import log_spaced_epochs
-from bnstudy.networks import make_network
-from bnstudy.training import Curves, Progress, Training
 
 log = logging.getLogger(__name__)
 
-# What determines a run's numbers. Where one of these changes, a run gets another key.
-CODE = [Path(__file__).with_name(f"{m}.py") for m in ("data", "networks", "fused", "training")]
 PACKAGES = ("torch", "numpy", "numba", "pyarrow", "snakemake")
-STRETCH = 10_000  # epochs whose curves are held in memory; a row group of curves.parquet each
+CHUNK_EPOCHS = 10_000  # epochs whose curves are held in memory; a row group of curves.parquet each
+CURVES = pa.schema(
+    {
+        "seed": pa.int64(),
+        "epoch": pa.int64(),
+        "train_loss": pa.float64(),
+        "test_loss": pa.float64(),
+        "train_loss_eval": pa.float64(),  # for minibatches only, as is
+        "steps": pa.int64(),  # optimizer steps done after the epoch
+    }
+)
+# Left out of a run's key, so that a new setting, at its default, leaves keys as they are.
+ARTICLE = {
+    "task": "article",
+    "inputs": "plain",
+    "optimizer": "adam",
+    "learning_rate": 0.001,
+    "schedule": "constant",
+    "batch_size": "full",
+    "epochs": 10_000,
+    "label_noise": 0.0,
+    "arm_settings": {},
+    "task_settings": {},
+    "optimizer_settings": {},
+}
 
 
 class BlockFiles(NamedTuple):
     """The files of a block, in the order in which they are written."""
 
     curves: Path
-    measures: Path
-    weights: Path
+    snapshots: Path
+    checkpoint: Path
     record: Path
 
 
 def train_block(
-    dataset: Path, files: BlockFiles, *, arm: str, width: int, seeds: Sequence[int],
-    settings: Mapping, measured: Mapping, start: BlockFiles | None = None,
-) -> None:  # fmt: skip
-    """Train the runs of `seeds` and write their curves, measures, checkpoint and record.
+    dataset: str | Path,
+    files: BlockFiles,
+    *,
+    seeds: Sequence[int],
+    settings: Mapping[str, Any],
+    code: str,
+    snapshot_epochs: Sequence[int],
+    resume_from: BlockFiles | None = None,
+) -> None:
+    """Train the runs of `seeds` and write their curves, snapshots, checkpoint and record.
 
-    `settings`: what `Study.run_settings` gives; `measured`: at how many log-spaced `points` of the
-    training its features are measured, and `saturation` (see bnstudy.features). `start`: a block of
-    the same runs with fewer epochs, from whose end to go on. One thread, so that results do not
-    depend on the number of cores; jobs run side by side instead.
+    `settings`: those of the job, its cell's and all that its members need; `code`: a digest of the
+    code that trains it; `snapshot_epochs`: after which epochs the networks are saved.
+    `resume_from`: a block of the same runs, and maybe more, with fewer epochs, from whose end to go
+    on. One thread, so that results do not depend on the number of cores; jobs run side by side.
     """
     torch.set_num_threads(1)
-    job = BlockTraining(read_data(dataset).select(seeds), arm, width, settings, measured)
-    if start is not None:
-        job.go_on_from(start)
-    log.info("%s, width %d, %d seeds from %d", arm, width, len(seeds), seeds[0])
-    write_parquet(files.curves, job.curves())
-    write_parquet(files.measures, [job.measures()])
-    write_tensors(files.weights, {n: t.numpy() for n, t in job.training.state().items()})
-    write_json(files.record, job.record() | {"files": digests(files[:-1])})
+    started, seconds = datetime.now(UTC), 0.0
+    data = read_data(dataset).select(seeds).with_label_noise(settings["label_noise"])
+    training = make_training(data, settings)
+    earlier = Earlier(resume_from, seeds) if resume_from else None
+    if earlier:
+        training.resume(earlier.checkpoint(), earlier.epochs)
+        seconds = earlier.seconds
+    log.info("%s, %d seeds from %d", settings["cell"], len(seeds), seeds[0])
+
+    epochs, wanted, snapshots = settings["epochs"], set(snapshot_epochs), {}
+    progress = Progress(epochs - training.epochs_done, len(seeds))
+    with parquet_writer(files.curves, CURVES) as write:
+        for table in earlier.curves() if earlier else ():
+            write(table)
+        while training.epochs_done < epochs:
+            chunk = range(training.epochs_done, min(training.epochs_done + CHUNK_EPOCHS, epochs))
+            start, losses = time.perf_counter(), []
+            for epoch in chunk:
+                losses.append(training.epoch())  # on a GPU nothing waits here
+                if epoch in wanted:
+                    snapshots[epoch] = training.snapshot()
+                progress.report()
+            curves = training.curves(losses)
+            seconds += time.perf_counter() - start
+            warn_of_divergence(settings["cell"], seeds, chunk, curves)
+            write(curves_table(seeds, chunk, curves, len(training.batches)))
+    ours = stacked_snapshots(snapshots, training)
+    write_tensors(files.snapshots, earlier.snapshots_with(ours) if earlier else ours)
+    write_tensors(files.checkpoint, {n: t.numpy() for n, t in training.state().items()})
+    record = {
+        "settings": settings,
+        "seeds": list(seeds),
+        "run_keys": {seed: run_key(settings, seed, code) for seed in seeds},
+        "code_digest": code,
+        "dataset_digests": data.digests(),
+        "started_at": started.isoformat(timespec="milliseconds"),
+        "finished_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "seconds": seconds,
+        "threads": 1,
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
+        "machine": {"processor": processor(), "system": platform.platform()},
+    }
+    write_json(files.record, record | {"files": digests(files[:-1])})
 
 
-class BlockTraining:
-    """A block in training: runs it stretch by stretch and says what came out."""
+def make_training(data: Data, settings: Mapping[str, Any]) -> Training:
+    """The untrained networks of a job on their data."""
+    inputs = torch.from_numpy(data.train_inputs)
+    network = build_network(
+        settings["arm"], settings["width"], data.seeds.tolist(), inputs, settings
+    )
+    names = ("optimizer", "optimizer_settings", "learning_rate", "schedule", "epochs")
+    options = {name: settings[name] for name in (*names, "batch_size", "device")}
+    return Training(network, data, **options)
 
-    def __init__(self, data: Data, arm: str, width: int, settings: Mapping, measured: Mapping):
-        self.arm, self.width, self.settings = arm, width, settings
-        self.started = datetime.now(UTC)
-        self.seconds = 0.0
-        self.saturation = measured["saturation"]
-        options = dict(settings["training"])
-        self.epochs = options.pop("epochs")
-        self.done = 0
-        self.epochs_measured = log_spaced_epochs(self.epochs, measured["points"]).tolist()
-        self.measured, self.earlier_curves, self.earlier_measures = [], [], []
-        self.data = data.with_label_noise(settings.get("label_noise", 0.0))
-        self.seeds = data.seeds.tolist()
-        inputs = torch.from_numpy(data.train_inputs)
-        layers = {name: settings[name] for name in ("batch_norm", "dropout") if name in settings}
-        network = make_network(arm, width, self.seeds, inputs=inputs, **layers)
-        self.training = Training(network, self.data, **options)
 
-    def go_on_from(self, start: BlockFiles) -> None:
-        """Continue where another block with the same runs and fewer epochs ended."""
-        record = read_json(start.record)
-        check_digests(start[:-1], record["files"])
-        which = [record["seeds"].index(seed) for seed in self.seeds]
-        state = read_tensors(start.weights)
-        self.training.load({
-            name: torch.from_numpy(array if array.ndim == 0 else array[which])
-            for name, array in state.items()
-        })  # fmt: skip
-        self.done = record["settings"]["training"]["epochs"]
-        self.seconds = record["seconds"] * len(which) / len(record["seeds"])
-        self.epochs_measured = [e for e in self.epochs_measured if e >= self.done]
-        self.earlier_curves = [_rows_of(start.curves, self.seeds)]
-        self.earlier_measures = [_rows_of(start.measures, self.seeds)]
+class Earlier:
+    """What a block with fewer epochs holds of the runs of `seeds`."""
 
-    def curves(self) -> Iterator[pa.Table]:
-        """Train; tidy curves, a table a stretch of epochs, sorted by seed and epoch."""
-        yield from self.earlier_curves
-        progress = Progress(self.epochs - self.done, len(self.seeds))
-        while self.done < self.epochs:
-            first, end = self.done, min(self.epochs, self.done + STRETCH)
-            pieces = [self._run_to(stop, progress) for stop in self._stops(end)]
-            train, test = (np.concatenate(p, axis=1) for p in zip(*pieces, strict=True))
-            warn_of_divergence(self.arm, self.width, self.seeds, first, train, test)
-            yield self._table(range(first, end), {"train_loss": train, "test_loss": test})
+    def __init__(self, files: BlockFiles, seeds: Sequence[int]):
+        record = read_json(files.record)
+        check_digests(files[:-1], record["files"])
+        self.files, self.seeds = files, list(seeds)
+        self.rows = [record["seeds"].index(seed) for seed in seeds]
+        self.epochs = record["settings"]["epochs"]
+        self.seconds = record["seconds"] * len(seeds) / len(record["seeds"])
 
-    def measures(self) -> pa.Table:
-        """Tidy measures, sorted by seed and epoch."""
-        values = {n: np.stack([m[n] for m in self.measured], axis=1) for n in MEASURES}
-        table = self._table(self.epochs_measured, values)
-        rows = pa.concat_tables([*self.earlier_measures, table])
-        return rows.sort_by([("seed", "ascending"), ("epoch", "ascending")])
-
-    def record(self) -> dict:
-        """What was trained, on what, with what, when and how long."""
-        code = digest_files(CODE)
+    def checkpoint(self) -> dict[str, torch.Tensor]:
+        """Their state at the end (see `Training.state`)."""
         return {
-            "arm": self.arm,
-            "width": self.width,
-            "seeds": self.seeds,
-            "run_keys": {
-                seed: run_key(self.arm, self.width, seed, self.settings, code)
-                for seed in self.seeds
-            },
-            "settings": self.settings,
-            "code_digest": code,
-            "dataset_digests": self.data.digests(),
-            "started_at": self.started.isoformat(timespec="milliseconds"),
-            "finished_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "seconds": self.seconds,
-            "threads": 1,
-            "versions": {"python": platform.python_version(), **{p: version(p) for p in PACKAGES}},
-            "machine": {"processor": processor(), "system": platform.platform()},
+            name: torch.from_numpy(array if array.ndim == 0 else array[self.rows])
+            for name, array in read_tensors(self.files.checkpoint).items()
         }
 
-    def _stops(self, end: int) -> list[int]:
-        """Numbers of epochs after which to pause on the way to `end`: to measure, and `end`."""
-        return sorted({e + 1 for e in self.epochs_measured if self.done <= e < end} | {end})
+    def curves(self) -> list[pa.Table]:
+        """Their curves, a table for each chunk."""
+        table = read_parquet(self.files.curves, seed=self.seeds)
+        chunk = pc.divide(table["epoch"], CHUNK_EPOCHS)
+        return [table.filter(pc.equal(chunk, number)) for number in sorted(set(chunk.to_pylist()))]
 
-    def _run_to(self, stop: int, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-        """Train until `stop` epochs are done, and measure there if that is wanted."""
-        curves: Curves = self.training.run(stop - self.done, progress)
-        self.done = stop
-        self.seconds += curves.seconds
-        if stop - 1 in self.epochs_measured:
-            test_inputs = torch.from_numpy(self.data.test_inputs)
-            gradients = self.training.gradients()
-            network = self.training.network
-            self.measured.append(measure(network, test_inputs, gradients, self.saturation))
-        return curves.train_loss, curves.test_loss
-
-    def _table(self, epochs: Sequence[int], values: Mapping[str, np.ndarray]) -> pa.Table:
-        """Tidy: one row a (seed, epoch), sorted; values (R, epochs) by column."""
-        rows = len(self.seeds) * len(epochs)
-        return pa.table({
-            "arm": pa.DictionaryArray.from_arrays(np.zeros(rows, np.int8), [self.arm]),
-            "width": np.full(rows, self.width),
-            "seed": np.repeat(np.array(self.seeds), len(epochs)),
-            "epoch": np.tile(np.array(epochs), len(self.seeds)),
-            **{name: array.ravel() for name, array in values.items()},
-        })  # fmt: skip
+    def snapshots_with(self, later: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Their snapshots, and `later` ones behind them."""
+        arrays = read_tensors(self.files.snapshots)
+        first = {n: a if n == "epoch" else a[:, self.rows] for n, a in arrays.items()}
+        return {name: np.concatenate([first[name], array]) for name, array in later.items()}
 
 
-def run_key(arm: str, width: int, seed: int, settings: dict, code: str) -> str:
-    """A run's name, made of all that determines its result (`code`: a digest of the modules)."""
-    content = json.dumps([settings, code], sort_keys=True).encode()
-    return f"{arm}-w{width}-s{seed}-{hashlib.sha256(content).hexdigest()[:12]}"
+def stacked_snapshots(
+    snapshots: Mapping[int, Mapping[str, torch.Tensor]], training: Training
+) -> dict[str, np.ndarray]:
+    """Snapshots by epoch as arrays with leading axes (epoch, seed); the end of `training` says what
+    shape they have where there are none."""
+    shapes = training.snapshot()
+    arrays = {
+        name: np.stack([*(taken[name] for taken in snapshots.values()), like])[:-1]
+        for name, like in shapes.items()
+    }
+    return {"epoch": np.array(list(snapshots), dtype=np.int64), **arrays}
 
 
-def _rows_of(path: Path, seeds: Sequence[int]) -> pa.Table:
-    """The rows of these seeds in a block's parquet file."""
-    table = read_parquet(path)
-    return table.filter(pc.is_in(table["seed"], pa.array(seeds)))
+def curves_table(
+    seeds: Sequence[int], epochs: range, curves: Curves, steps_per_epoch: int
+) -> pa.Table:
+    """Tidy: one row per seed and epoch, sorted by both."""
+    rows = len(seeds) * len(epochs)
+    epoch = np.tile(np.array(epochs), len(seeds))
+    nothing = pa.nulls(rows)
+    evaluated = curves.train_loss_eval
+    columns = {
+        "seed": np.repeat(np.array(seeds), len(epochs)),
+        "epoch": epoch,
+        "train_loss": curves.train_loss.ravel(),
+        "test_loss": curves.test_loss.ravel(),
+        "train_loss_eval": nothing if evaluated is None else evaluated.ravel(),
+        "steps": nothing if evaluated is None else (epoch + 1) * steps_per_epoch,
+    }
+    return pa.table(columns).cast(CURVES)
+
+
+def run_key(settings: Mapping[str, Any], seed: int, code: str) -> str:
+    """A run's name, made of all that determines its result."""
+    free = ("cell", "device")  # the name of the rest; what no result depends on
+    matter = {n: v for n, v in settings.items() if n not in free and v != ARTICLE.get(n)}
+    content = json.dumps([matter, code], sort_keys=True).encode()
+    return f"{settings['cell']}-s{seed}-{hashlib.sha256(content).hexdigest()[:12]}"
 
 
 def processor() -> str:
@@ -196,11 +222,34 @@ def processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def warn_of_divergence(
-    arm: str, width: int, seeds: Sequence[int], first: int, train: np.ndarray, test: np.ndarray
-) -> None:
-    """Name in the log every run that has a non-finite loss; losses (R, epochs), from `first` on."""
-    finite = np.isfinite(train) & np.isfinite(test)
-    for index in np.flatnonzero(~finite.all(axis=1)):
-        epoch = first + finite[index].argmin()
-        log.warning("%s, width %d, seed %d diverged at epoch %d", arm, width, seeds[index], epoch)
+def warn_of_divergence(cell: str, seeds: Sequence[int], epochs: range, curves: Curves) -> None:
+    """Name in the log every run that has a non-finite loss."""
+    finite = np.isfinite(curves.train_loss) & np.isfinite(curves.test_loss)
+    for index in np.flatnonzero(~finite.all(axis=1)).tolist():
+        epoch = epochs[finite[index].argmin()]
+        log.warning("%s, seed %d diverged at epoch %d", cell, seeds[index], epoch)
+
+
+class Progress:
+    """Says in the log, every few seconds, how far a block is and how long it still takes."""
+
+    def __init__(self, epochs: int, models: int, every: float = 5.0):
+        self.epochs, self.models, self.every = epochs, models, every
+        self.done = 0
+        self.start = self.last = time.perf_counter()
+
+    def report(self) -> None:
+        """Call after every epoch."""
+        self.done += 1
+        now = time.perf_counter()
+        if now - self.last < self.every and self.done < self.epochs:
+            return
+        self.last = now
+        cost = (now - self.start) / self.done
+        log.info(
+            "epoch %d of %d, %.3f ms per model-epoch, %.0f s left",
+            self.done,
+            self.epochs,
+            1000 * cost / self.models,
+            cost * (self.epochs - self.done),
+        )

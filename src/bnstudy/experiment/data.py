@@ -36,7 +36,7 @@ Targets = Callable[[Points], Points]
 class Data:
     """Datasets of several replicates, one for each seed."""
 
-    seeds: Int64[np.ndarray, "seed"]
+    seeds: Int64[np.ndarray, " seed"]
     train_inputs: Float64[np.ndarray, "seed train 3"]
     train_targets: Float64[np.ndarray, "seed train 3"]
     test_inputs: Float64[np.ndarray, "seed test 3"]
@@ -76,7 +76,8 @@ def draw_inputs(
     generator: np.random.RandomState, size: int, ranges: Mapping[str, Sequence[float]]
 ) -> Float64[np.ndarray, "{size} 3"]:
     """All r first, then all g, then all b, as the original draws."""
-    return np.stack([generator.uniform(*ranges[name], size) for name in RANGES], axis=-1)
+    bounds = [(ranges[name][0], ranges[name][1]) for name in RANGES]
+    return np.stack([generator.uniform(*ends, size) for ends in bounds], axis=-1)
 
 
 def make_data(
@@ -133,7 +134,7 @@ def numerical_jacobian(targets: Targets, u: Points) -> Float64[np.ndarray, "*poi
     return np.stack([(targets(u + e) - targets(u - e)) / (2 * e.max()) for e in steps], axis=-1)
 
 
-def variances(targets: Targets, nodes: int = 32) -> Float64[np.ndarray, "3"]:
+def variances(targets: Targets, nodes: int = 32) -> Float64[np.ndarray, " 3"]:
     """Each target's variance for inputs uniform on [-1, 1]³, by Gauss-Legendre quadrature."""
     points, weights = np.polynomial.legendre.leggauss(nodes)
     values = targets(np.array(list(product(points, repeat=3))))
@@ -162,7 +163,7 @@ def thresholds(task: str, nominal: Iterable[float]) -> dict[float, float]:
 def write_data(path: str | Path, data: Data) -> None:
     """Datasets as an uncompressed npz."""
     with atomic(path) as temporary:
-        np.savez(temporary, **data.arrays())
+        np.savez(temporary, allow_pickle=False, **data.arrays())
 
 
 def read_data(path: str | Path) -> Data:

@@ -4,25 +4,27 @@ A stack of D hidden layers without biases, on the article's data and summed squa
 
     zₗ = hₗ₋₁ Wₗ, or BN(hₗ₋₁ Wₗ);   hₗ = tanh(zₗ),   h₀ = x;   y = h_D W_{D+1};   L = Σ (y - t)².
 
-The probe is ‖∂L/∂zₗ‖ over batch and units, for every layer l, before any training.
+Measured is ‖∂L/∂zₗ‖ over batch and units, for every layer l, before any training.
 
 z is what enters tanh: with BN, BN's output. So both arms are compared at the same place, and the
 norm does not depend on the scale of the weights before it. At BN's input it would: BN's backward
 pass divides by σ, which is about 6 in a layer of 100 unscaled weights and about 1 in the first, of
-3; that is a unit, not a gradient that grows (seeds 0-5: 1.18 and 1.14 a layer there instead of 1.13
+3; that is a unit, not a gradient that grows (seeds 0-5: 1.18 and 1.14 per layer there instead of 1.13
 and 1.12 here, unscaled and scaled weights).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
-from bnstudy.data import make_data
-from bnstudy.networks import INPUTS, OUTPUTS, BatchNorm
+from bnstudy.experiment.data import make_data
+from bnstudy.experiment.layers import INPUTS, OUTPUTS, BatchNorm
 
 ARMS = ("none", "batch")
 
@@ -44,16 +46,15 @@ def initial_weights(seed: int, width: int, depth: int, initialization: str) -> l
 
 def gradient_norms(
     weights: Sequence[Tensor],
-    inputs: Tensor,
-    targets: Tensor,
-    batch_norm: Mapping | None,
+    inputs: Float64[Tensor, "sample input"],
+    targets: Float64[Tensor, "sample output"],
+    batch_norm: Mapping[str, Any] | None,
     activation: Callable[[Tensor], Tensor] = torch.tanh,
-) -> np.ndarray:
-    """‖∂L/∂zₗ‖ of every hidden layer (see the module), (len(weights) - 1,).
+) -> Float64[np.ndarray, " layer"]:
+    """‖∂L/∂zₗ‖ of every hidden layer (see the module).
 
-    inputs (n, features of W₁), targets (n, outputs of the last weight). `batch_norm`: momentum,
-    epsilon and correction of the study's BN, in training mode with scale 1 and shift 0; None: no
-    BN.
+    `batch_norm`: momentum, epsilon and correction of the study's BN, in training mode with scale 1
+    and shift 0; None: no BN.
     """
     hidden, pre_activations = inputs, []
     for weight in weights[:-1]:
@@ -67,32 +68,40 @@ def gradient_norms(
     return np.array([gradient.norm().item() for gradient in gradients])
 
 
-def probe(
+def measure_gradients(
     seeds: Iterable[int],
     *,
     width: int,
     depth: int,
     initializations: Sequence[str],
-    dataset: Mapping,
-    batch_norm: Mapping,
+    dataset: Mapping[str, Any],
+    batch_norm: Mapping[str, Any],
 ) -> pd.DataFrame:
-    """One row an (initialization, arm, seed, layer), layers from 1: `gradient_norm`.
+    """One row per (initialization, arm, seed, layer), layers from 1: `gradient_norm`.
 
     Both arms of a seed have the same weights and the training set of that seed, as one batch. One
     thread, so that results do not depend on the number of cores.
     """
     torch.set_num_threads(1)
     seeds = list(seeds)
-    data = make_data(seeds, **dataset)
+    data = make_data(seeds, "article", "plain", **dataset)
     frames = []
     for initialization in initializations:
         for arm in ARMS:
             for seed, x, t in zip(seeds, data.train_inputs, data.train_targets, strict=True):
                 weights = initial_weights(seed, width, depth, initialization)
-                norms = gradient_norms(weights, torch.from_numpy(x), torch.from_numpy(t),
-                                       batch_norm if arm == "batch" else None)  # fmt: skip
-                frames.append(pd.DataFrame({
-                    "initialization": initialization, "arm": arm, "seed": seed,
-                    "layer": np.arange(1, depth + 1), "gradient_norm": norms,
-                }))  # fmt: skip
+                norms = gradient_norms(
+                    weights,
+                    torch.from_numpy(x),
+                    torch.from_numpy(t),
+                    batch_norm if arm == "batch" else None,
+                )
+                rows = {
+                    "initialization": initialization,
+                    "arm": arm,
+                    "seed": seed,
+                    "layer": np.arange(1, depth + 1),
+                    "gradient_norm": norms,
+                }
+                frames.append(pd.DataFrame(rows))
     return pd.concat(frames, ignore_index=True)

@@ -9,7 +9,7 @@ Both arms of a seed have the same split, initial weights and order of minibatche
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,8 +18,6 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn import functional
-
-from bnstudy.measures import epochs_to
 
 NETWORKS = ("dense", "convolutional")
 ARMS = ("none", "batch")
@@ -73,7 +71,8 @@ def make_network(
 
 def _dense(widths: Sequence[int], arm: str) -> list[tuple[list[nn.Module], int]]:
     """(layers, features that come out) of each hidden block."""
-    blocks, inputs = [([nn.Flatten()], SIDE**2)], SIDE**2
+    blocks: list[tuple[list[nn.Module], int]] = [([nn.Flatten()], SIDE**2)]
+    inputs = SIDE**2
     for width in widths:
         norm = [nn.BatchNorm1d(width)] if arm == "batch" else []
         blocks.append(([nn.Linear(inputs, width), *norm, nn.Tanh()], width))
@@ -99,8 +98,8 @@ def _draw_weights(network: nn.Sequential, generator: torch.Generator) -> None:
     for layer in network:
         if isinstance(layer, (nn.Linear, nn.Conv2d)):
             bound = layer.weight[0].numel() ** -0.5
-            layer.weight.uniform_(-bound, bound, generator=generator)
-            layer.bias.uniform_(-bound, bound, generator=generator)
+            for parameter in layer.parameters():  # the weight, then the bias
+                parameter.uniform_(-bound, bound, generator=generator)
 
 
 def train(
@@ -112,7 +111,7 @@ def train(
     batch_size: int,
     learning_rate: float,
 ) -> pd.DataFrame:
-    """Train `network` in place; one row an epoch: train_loss, validation_loss and _accuracy.
+    """Train `network` in place; one row per epoch: train_loss, validation_loss and _accuracy.
 
     `generator` shuffles. What is left of an epoch after the last whole minibatch is left out: BN's
     statistics of a handful of images would be noise. The train loss is the mean over the epoch's
@@ -147,20 +146,20 @@ def _validate(network: nn.Sequential, split: Split) -> dict[str, float]:
     }
 
 
-def probe(
+def train_networks(
     seeds: Iterable[int],
     *,
     widths: Sequence[int],
     channels: Sequence[int],
     validation_share: float,
     threshold: float,
-    **training: float,
+    **training: Any,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Train every network, arm and seed: (one row a run, one row an epoch of a run).
+    """Train every network, arm and seed: (one row per run, one row per epoch of a run).
 
     Runs: epochs_to_threshold (1 + index of the first epoch whose validation loss is at or below
     `threshold`; the budget, and reached False, if there is none), and the last epoch's values. A
-    run that diverges never reaches it, and its losses stand there as they are. One thread, so that
+    run that diverges never reaches it, and its losses are recorded as they are. One thread, so that
     results do not depend on the number of cores.
     """
     torch.set_num_threads(1)
@@ -178,14 +177,14 @@ def probe(
     return pd.DataFrame(runs), pd.concat(curves, ignore_index=True)
 
 
-def _measure(curve: pd.DataFrame, threshold: float) -> dict:
-    """What runs are compared by (see `probe`)."""
-    needed, reached = epochs_to(curve.validation_loss.to_numpy(), threshold)
+def _measure(curve: pd.DataFrame, threshold: float) -> dict[str, Any]:
+    """What runs are compared by (see `train_networks`)."""
+    reached = np.flatnonzero(curve.validation_loss <= threshold)
     last = curve.iloc[-1]
     return {
         "threshold": threshold,
-        "epochs_to_threshold": int(needed),
-        "reached": bool(reached),
+        "epochs_to_threshold": int(reached[0]) + 1 if len(reached) else len(curve),
+        "reached": len(reached) > 0,
         "final_validation_accuracy": last.validation_accuracy,
         "final_validation_loss": last.validation_loss,
     }

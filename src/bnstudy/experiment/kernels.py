@@ -1,5 +1,5 @@
-"""The fast path on CPUs: hidden layer, loss and gradients in one pass over the samples, and what
-stands around that pass (BN's fold, Adam's step) in one call each.
+"""The fast path on CPUs: hidden layer, loss and gradients in one pass over the samples, and BN's
+affine map in one call.
 
 For a batch x (n, 3) with targets t, an affine map (A, a) before the activation and an output layer
 (V, c), one replicate's loss and its gradients are
@@ -12,27 +12,35 @@ the samples are taken in blocks small enough that a block's h stays in the cache
 forward and the backward half, and nothing is allocated. Samples lie on the last axis, so that the
 compiler turns the inner loops into vector instructions.
 
-BN's fold, its way back and Adam's step work on O(width) numbers, where PyTorch's cost is that of
-its calls: some dozens an epoch, more than the pass itself at small widths. So each is one compiled
-call as well, on views of the network's own memory.
+BN's affine map and its way back work on O(width) numbers, where PyTorch's cost is that of its
+calls: some dozens per epoch, more than the pass itself at small widths. So each is one compiled
+call as well, on the network's own memory: one row of parameters for each replicate, in the order
+hidden weight (3, width), hidden bias, [scale, shift,] output weight (width, 3), output bias.
 
 A replicate's arithmetic does not depend on how many replicates there are, nor on its place among
 them: results are bit-identical however the seeds are cut into jobs.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numba
 import numpy as np
 import torch
+from jaxtyping import Float64
 from llvmlite import ir
 from numba import float64, int64
 from numba.extending import intrinsic
 from torch import Tensor
 
-from bnstudy.networks import Affine, BatchNorm, Linear, Moments, Network
+from bnstudy.experiment.layers import Affine, BatchNorm, Linear, Network
+
+Array = np.ndarray  # in compiled functions, whose docstrings say the shapes
+Rows = Float64[np.ndarray, "seed ..."]
+# () -> losses (R,) on a fixed batch; one for training leaves their gradients with the parameters
+Evaluate = Callable[[], Tensor]
 
 BLOCK_SAMPLES = 128  # more gain nothing
 BLOCK_BYTES = 1024**2  # what a block's h may take of the cache
@@ -42,20 +50,20 @@ _REASSOCIATE = {"reassoc", "contract", "nsz"}
 
 
 @intrinsic
-def _bits(typingctx, value):
+def _bits(typingctx: Any, value: Any) -> Any:
     """The 64 bits of a float, as an integer."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.IntType(64))
 
     return int64(float64), generate
 
 
 @intrinsic
-def _from_bits(typingctx, value):
+def _from_bits(typingctx: Any, value: Any) -> Any:
     """The float with these 64 bits."""
 
-    def generate(context, builder, signature, arguments):
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.DoubleType())
 
     return float64(int64), generate
@@ -68,15 +76,18 @@ _PER_TANH = 2 / _LN2  # tanh(z) from 2^u with u = 2z / ln 2
 # f · coth(f ln2 / 2) = Q0 + Q1 f² + … for |f| ≤ 1/2, to 2^-59: fdlibm's minimax polynomial for
 # r · coth(r / 2) (e_exp.c, Sun Microsystems 1993), with r = f ln 2
 _FDLIBM = (
-    1.66666666666666019037e-01, -2.77777777770155933842e-03, 6.61375632143793436117e-05,
-    -1.65339022054652515390e-06, 4.13813679705723846039e-08,
-)  # fmt: skip
+    1.66666666666666019037e-01,
+    -2.77777777770155933842e-03,
+    6.61375632143793436117e-05,
+    -1.65339022054652515390e-06,
+    4.13813679705723846039e-08,
+)
 _Q0 = 2 / _LN2
 _Q1, _Q2, _Q3, _Q4, _Q5 = (p * _LN2 ** (2 * k + 1) for k, p in enumerate(_FDLIBM))
 
 
 @numba.njit(fastmath={"contract"}, error_model="numpy")
-def _tanh(u):
+def _tanh(u: float) -> float:
     """tanh(u ln2 / 2) = (2^u - 1) / (2^u + 1), with an absolute error below 3e-16.
 
     2^u = 2^k · (q + f) / (q - f) with k = round(u), f = u - k and q = f · coth(f ln2 / 2): one
@@ -91,12 +102,12 @@ def _tanh(u):
     f4 = f2 * f2
     q = (_Q0 + _Q1 * f2) + ((_Q2 + _Q3 * f2) + (_Q4 + _Q5 * f2) * f4) * f4
     low = q - f
-    high = _from_bits((_bits(shifted) << 52) + _EXPONENT_OF_ONE) * (q + f)
+    high = _from_bits((_bits(shifted) << 52) + _EXPONENT_OF_ONE) * (q + f)  # type: ignore[call-arg]
     return (high - low) / (high + low)
 
 
 @numba.njit(fastmath={"contract"}, error_model="numpy")
-def _activate(x, A, a, h, m):
+def _activate(x: Array, A: Array, a: Array, h: Array, m: int) -> None:
     """h = tanh(x A + a) for the m samples of x."""
     for j in range(h.shape[0]):
         A0, A1, A2 = _PER_TANH * A[0, j], _PER_TANH * A[1, j], _PER_TANH * A[2, j]
@@ -108,7 +119,7 @@ def _activate(x, A, a, h, m):
 
 
 @numba.njit(fastmath=_REASSOCIATE)
-def _add_outputs(V, h, e, m):
+def _add_outputs(V: Array, h: Array, e: Array, m: int) -> float:
     """e ← 2 (e + h V) for m samples; returns Σ (e + h V)².
 
     Four units at a time, which saves memory traffic. The factor is that of the gradients.
@@ -132,7 +143,9 @@ def _add_outputs(V, h, e, m):
 
 
 @numba.njit(fastmath=_REASSOCIATE)
-def _backward(x, V, h, e, m, gA, ga, gV, gc):
+def _backward(
+    x: Array, V: Array, h: Array, e: Array, m: int, gA: Array, ga: Array, gV: Array, gc: Array
+) -> None:
     """Add the m samples' share of ∂L to gA, ga, gV, gc; e holds twice the residuals."""
     for j in range(h.shape[0]):
         V0, V1, V2 = V[j, 0], V[j, 1], V[j, 2]
@@ -162,99 +175,130 @@ def _backward(x, V, h, e, m, gA, ga, gV, gc):
 
 
 @numba.njit(cache=True, nogil=True)
-def _squared_error(x, t, A, a, V, c, xb, h, e, losses, with_gradients, gA, ga, gV, gc):
-    """Losses (R,) and, if asked for, gradients of R replicates, shaped as what they belong to.
+def _squared_error(
+    x: Array,
+    t: Array,
+    affine: Array,
+    theta: Array,
+    xb: Array,
+    h: Array,
+    e: Array,
+    losses: Array,
+    with_gradients: bool,
+    gaffine: Array,
+    gtheta: Array,
+) -> None:
+    """Losses (R,) and, if asked for, gradients of R replicates, laid out as what they belong to.
 
-    x, t: (R, 3, n). Workspace for one block of samples: xb, e (3, block) and h (width, block).
+    x, t: (R, 3, n). affine: rows that begin with A (3, width) and a (width,); theta: rows that end
+    with V (width, 3) and c (3,). Workspace for one block of samples: xb, e (3, block) and
+    h (width, block).
     """
-    size = h.shape[1]
+    width, size = h.shape
+    begin, bias = theta.shape[1] - 3 * width - 3, theta.shape[1] - 3
     for s in range(x.shape[0]):
+        A, a = affine[s, : 3 * width].reshape(3, width), affine[s, 3 * width : 4 * width]
+        V, c = theta[s, begin:bias].reshape(width, 3), theta[s, bias:]
+        gA, ga = gaffine[s, : 3 * width].reshape(3, width), gaffine[s, 3 * width : 4 * width]
+        gV, gc = gtheta[s, begin:bias].reshape(width, 3), gtheta[s, bias:]
         losses[s] = 0.0
         if with_gradients:
-            gA[s], ga[s] = 0.0, 0.0
-            gV[s], gc[s] = 0.0, 0.0
+            gA[:], ga[:], gV[:], gc[:] = 0.0, 0.0, 0.0, 0.0
         for start in range(0, x.shape[2], size):
             m = min(size, x.shape[2] - start)
             for k in range(3):
                 for i in range(m):
                     xb[k, i] = x[s, k, start + i]
-                    e[k, i] = c[s, k] - t[s, k, start + i]
-            _activate(xb, A[s], a[s], h, m)
-            losses[s] += _add_outputs(V[s], h, e, m)
+                    e[k, i] = c[k] - t[s, k, start + i]
+            _activate(xb, A, a, h, m)
+            losses[s] += _add_outputs(V, h, e, m)
             if with_gradients:
-                _backward(xb, V[s], h, e, m, gA[s], ga[s], gV[s], gc[s])
+                _backward(xb, V, h, e, m, gA, ga, gV, gc)
 
 
 class Batch:
-    """Inputs and targets (R, n, 3) of R replicates, laid out for the kernel, with its workspace."""
+    """Inputs and targets of R replicates, laid out for the kernel, with its workspace."""
 
-    def __init__(self, inputs: Tensor, targets: Tensor, width: int):
+    def __init__(
+        self,
+        inputs: Float64[Tensor, "seed sample 3"],
+        targets: Float64[Tensor, "seed sample 3"],
+        width: int,
+    ):
         self.inputs = np.ascontiguousarray(inputs.mT.numpy())
         self.targets = np.ascontiguousarray(targets.mT.numpy())
         size = max(8, min(BLOCK_SAMPLES, BLOCK_BYTES // (8 * width) // 8 * 8))
         self.workspace = np.empty((3, size)), np.empty((width, size)), np.empty((3, size))
 
     def losses(
-        self, parameters: Sequence[np.ndarray], gradients: Sequence[np.ndarray] | None = None
-    ) -> Tensor:
-        """Σ (tanh(x A + a) V + c - t)² over samples and outputs, a replicate each: (R,).
+        self, affine: Rows, theta: Rows, gradients: tuple[Rows, Rows] | None = None
+    ) -> Float64[Tensor, " seed"]:
+        """Σ (tanh(x A + a) V + c - t)² over samples and outputs, for each replicate.
 
-        `parameters`: A (R, 3, width), a (R, width), V (R, width, 3), c (R, 3). Their gradients go
-        to `gradients`, if given.
+        `affine`: rows that begin with A and a; `theta`: rows that end with V and c. The gradients
+        of the two go to `gradients`, if given.
         """
         losses = torch.empty(len(self.inputs), dtype=torch.float64)
-        wanted = gradients is not None
         _squared_error(
-            self.inputs, self.targets, *parameters, *self.workspace, losses.numpy(),
-            wanted, *(gradients if wanted else parameters),
-        )  # fmt: skip
+            self.inputs,
+            self.targets,
+            affine,
+            theta,
+            *self.workspace,
+            losses.numpy(),
+            gradients is not None,
+            *(gradients or (affine, theta)),
+        )
         return losses
 
 
 class _SquaredError(torch.autograd.Function):
-    """`Batch.losses` with gradients for A, a (R, 1, width), V and c (R, 1, 3)."""
+    """`Batch.losses` for autograd; both rows as tensors."""
 
     @staticmethod
-    def forward(ctx, A, a, V, c, batch):
-        parameters = [tensor.contiguous() for tensor in (A, a, V, c)]
+    def forward(ctx: Any, affine: Tensor, theta: Tensor, batch: Batch) -> Tensor:
+        rows = affine.detach().numpy(), theta.detach().numpy()
         if not any(ctx.needs_input_grad):
-            return batch.losses(_arrays(*parameters))
-        gradients = [torch.empty_like(tensor) for tensor in parameters]
+            return batch.losses(*rows)
+        gradients = torch.empty_like(affine), torch.empty_like(theta)
         ctx.save_for_backward(*gradients)
-        return batch.losses(_arrays(*parameters), _arrays(*gradients))
+        return batch.losses(*rows, (gradients[0].numpy(), gradients[1].numpy()))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, upstream):
-        return *(upstream[:, None, None] * gradient for gradient in ctx.saved_tensors), None
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        return *(upstream[:, None] * gradient for gradient in ctx.saved_tensors), None
 
 
-def squared_error(batch: Batch, hidden: Affine, output: Linear) -> Tensor:
+def squared_error(batch: Batch, hidden: Affine, output: Linear) -> Float64[Tensor, " seed"]:
     """`batch.losses` of an affine map before the activation and an output layer, for autograd."""
-    return _SquaredError.apply(*hidden, output.weight, output.bias, batch)
-
-
-def _arrays(A: Tensor, a: Tensor, V: Tensor, c: Tensor) -> list[np.ndarray]:
-    """Views of parameters, or of their gradients, as the kernel takes them."""
-    return [_array(A), _row(a), _array(V), _row(c)]
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().numpy()
-
-
-def _row(tensor: Tensor) -> np.ndarray:
-    """Without the axis over samples, (R, 1, features) to (R, features)."""
-    return _array(tensor)[:, 0]
+    layers = hidden, (output.weight, output.bias)
+    rows = [torch.cat([part.flatten(1) for part in layer], dim=1) for layer in layers]
+    return _SquaredError.apply(*rows, batch)
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _fold(W, b, scale, shift, momentum, epsilon, running_mean, running_std, A, a, p, std, mean, C):
-    """BatchNorm.fold in training mode for R replicates; fills A, a, p (x̄W) and std (σ), and moves
-    the running values. mean (R, 3); C (R, 3, 3); W, A (R, 3, width); all others (R, width)."""
-    for s in range(W.shape[0]):
-        for j in range(W.shape[2]):
-            w0, w1, w2 = W[s, 0, j], W[s, 1, j], W[s, 2, j]
+def _affine(
+    theta: Array,
+    running_mean: Array,
+    running_std: Array,
+    momentum: float,
+    epsilon: float,
+    affine: Array,
+    p: Array,
+    std: Array,
+    mean: Array,
+    C: Array,
+) -> None:
+    """BatchNorm.affine in training mode for R replicates; fills affine, p (x̄W) and std (σ), and
+    moves the running values. mean (R, 3); C (R, 3, 3); p, std and the running values (R, width)."""
+    width = p.shape[1]
+    for s in range(theta.shape[0]):
+        W, b = theta[s, : 3 * width].reshape(3, width), theta[s, 3 * width : 4 * width]
+        scale, shift = theta[s, 4 * width : 5 * width], theta[s, 5 * width : 6 * width]
+        A, a = affine[s, : 3 * width].reshape(3, width), affine[s, 3 * width :]
+        for j in range(width):
+            w0, w1, w2 = W[0, j], W[1, j], W[2, j]
             p[s, j] = mean[s, 0] * w0 + mean[s, 1] * w1 + mean[s, 2] * w2
             variance = (
                 w0 * (C[s, 0, 0] * w0 + C[s, 0, 1] * w1 + C[s, 0, 2] * w2)
@@ -262,142 +306,121 @@ def _fold(W, b, scale, shift, momentum, epsilon, running_mean, running_std, A, a
                 + w2 * (C[s, 2, 0] * w0 + C[s, 2, 1] * w1 + C[s, 2, 2] * w2)
             )
             std[s, j] = math.sqrt(variance + epsilon)
-            gain = scale[s, j] / std[s, j]
-            A[s, 0, j], A[s, 1, j], A[s, 2, j] = w0 * gain, w1 * gain, w2 * gain
-            a[s, j] = shift[s, j] - p[s, j] * gain
+            gain = scale[j] / std[s, j]
+            A[0, j], A[1, j], A[2, j] = w0 * gain, w1 * gain, w2 * gain
+            a[j] = shift[j] - p[s, j] * gain
             new = 1 - momentum
-            running_mean[s, j] = momentum * running_mean[s, j] + new * (p[s, j] + b[s, j])
+            running_mean[s, j] = momentum * running_mean[s, j] + new * (p[s, j] + b[j])
             running_std[s, j] = momentum * running_std[s, j] + new * std[s, j]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _fold_backward(W, scale, p, std, gA, ga, gW, gscale, gshift, mean, C):
-    """From ∂A, ∂a to ∂W, ∂scale, ∂shift, shaped as what they belong to.
+def _affine_backward(
+    theta: Array, p: Array, std: Array, gaffine: Array, gtheta: Array, mean: Array, C: Array
+) -> None:
+    """From ∂A, ∂a to ∂W, ∂scale, ∂shift.
 
     With g = scale/σ, A = W g, a = shift - p g, σ² = diag(WᵀCW) + ε (all per unit):
     ∂g = Σ_l ∂A_l W_l - p ∂a,   ∂σ = -∂g g/σ,   ∂W = g (∂A - x̄ ∂a) + (∂σ/σ) C W.
     """
-    for s in range(W.shape[0]):
-        for j in range(W.shape[2]):
-            w0, w1, w2 = W[s, 0, j], W[s, 1, j], W[s, 2, j]
-            g0, g1, g2 = gA[s, 0, j], gA[s, 1, j], gA[s, 2, j]
-            gain = scale[s, j] / std[s, j]
-            ggain = g0 * w0 + g1 * w1 + g2 * w2 - p[s, j] * ga[s, j]
+    width = p.shape[1]
+    for s in range(theta.shape[0]):
+        W, scale = theta[s, : 3 * width].reshape(3, width), theta[s, 4 * width : 5 * width]
+        gA, ga = gaffine[s, : 3 * width].reshape(3, width), gaffine[s, 3 * width :]
+        gW = gtheta[s, : 3 * width].reshape(3, width)
+        gscale, gshift = gtheta[s, 4 * width : 5 * width], gtheta[s, 5 * width : 6 * width]
+        for j in range(width):
+            w0, w1, w2 = W[0, j], W[1, j], W[2, j]
+            gain = scale[j] / std[s, j]
+            ggain = gA[0, j] * w0 + gA[1, j] * w1 + gA[2, j] * w2 - p[s, j] * ga[j]
             along = -ggain * gain / (std[s, j] * std[s, j])
             for k in range(3):
                 cw = C[s, k, 0] * w0 + C[s, k, 1] * w1 + C[s, k, 2] * w2
-                gW[s, k, j] = gain * (gA[s, k, j] - mean[s, k] * ga[s, j]) + along * cw
-            gscale[s, j] = ggain / std[s, j]
-            gshift[s, j] = ga[s, j]
+                gW[k, j] = gain * (gA[k, j] - mean[s, k] * ga[j]) + along * cw
+            gscale[j] = ggain / std[s, j]
+            gshift[j] = ga[j]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _fold_running(W, b, scale, shift, running_mean, running_std, A, a):
-    """BatchNorm.fold in evaluation mode for R replicates; fills A and a."""
-    for s in range(W.shape[0]):
-        for j in range(W.shape[2]):
-            gain = scale[s, j] / running_std[s, j]
+def _affine_running(theta: Array, running_mean: Array, running_std: Array, affine: Array) -> None:
+    """BatchNorm.affine in evaluation mode for R replicates; fills affine."""
+    width = running_mean.shape[1]
+    for s in range(theta.shape[0]):
+        W, b = theta[s, : 3 * width].reshape(3, width), theta[s, 3 * width : 4 * width]
+        scale, shift = theta[s, 4 * width : 5 * width], theta[s, 5 * width : 6 * width]
+        A, a = affine[s, : 3 * width].reshape(3, width), affine[s, 3 * width :]
+        for j in range(width):
+            gain = scale[j] / running_std[s, j]
             for k in range(3):
-                A[s, k, j] = W[s, k, j] * gain
-            a[s, j] = shift[s, j] + (b[s, j] - running_mean[s, j]) * gain
+                A[k, j] = W[k, j] * gain
+            a[j] = shift[j] + (b[j] - running_mean[s, j]) * gain
 
 
-def supports(network: Network) -> bool:
-    """Whether `Network`'s layers are those that this module folds; a variant folds by itself."""
-    return network.norm is None or type(network.norm) is BatchNorm
+class KernelEvaluator:
+    """Losses and gradients by the compiled passes alone, without autograd.
 
-
-class FastNetwork:
-    """A network's losses and gradients without autograd, on views of its own memory.
-
-    Gradients are written to the `.grad` of its parameters, which must be there (see
-    `training.flatten`) and stay in place.
+    `parameters` and `gradients` are the rows (R, P) on which the network's layers are views (see
+    `training.flatten`).
     """
 
-    def __init__(self, network: Network):
-        hidden, norm, output = network.hidden, network.norm, network.output
-        parameters = hidden.weight, hidden.bias, output.weight, output.bias
-        self.norm = norm
-        self.parameters = _arrays(*parameters)
-        self.gradients = _arrays(*map(_gradient, parameters))
-        if norm is None:
-            return
-        W, b, *_ = self.parameters
-        gW, *_ = self.gradients
-        scale, shift = _row(norm.scale), _row(norm.shift)
-        gscale, gshift = _row(_gradient(norm.scale)), _row(_gradient(norm.shift))
-        running = _row(norm.running_mean), _row(norm.running_std)
-        constants = norm.momentum, norm.epsilon
-        A, a, p, std = (np.empty_like(x) for x in (W, b, b, b))
-        gA, ga = np.empty_like(W), np.empty_like(b)
-        self.parameters[:2], self.gradients[:2] = (A, a), (gA, ga)
-        self.fold = partial(_fold, W, b, scale, shift, *constants, *running, A, a, p, std)
-        self.fold_running = partial(_fold_running, W, b, scale, shift, *running, A, a)
-        self.fold_backward = partial(_fold_backward, W, scale, p, std, gA, ga, gW, gscale, gshift)
-
-    def train(self, batch: Batch, moments: Moments | None) -> Tensor:
-        """Losses (R,) on `batch`, whose inputs have these `moments`; leaves their gradients, and
-        moves BN's running values. The bias before BN cancels: its gradient stays 0."""
-        if self.norm is None:
-            return batch.losses(self.parameters, self.gradients)
-        mean, covariance = _row(moments.mean), _array(moments.covariance)
-        self.fold(mean, covariance)
-        losses = batch.losses(self.parameters, self.gradients)
-        self.fold_backward(mean, covariance)
-        return losses
-
-    def test(self, batch: Batch) -> Tensor:
-        """Losses (R,) on `batch` in evaluation mode."""
+    def __init__(
+        self,
+        network: Network,
+        parameters: Float64[Tensor, "seed parameter"],
+        gradients: Float64[Tensor, "seed parameter"],
+    ):
+        self.network, self.norm = network, network.norm
+        self.theta, self.gtheta = parameters.numpy(), gradients.numpy()
+        self.affine, self.gaffine = self.theta, self.gtheta
         if self.norm is not None:
-            self.fold_running()
-        return batch.losses(self.parameters)
+            replicates, width = len(self.theta), network.width
+            self.affine, self.gaffine = np.empty((2, replicates, 4 * width))
+            self.projected, self.std = np.empty((2, replicates, width))
+            self.running = _row(self.norm.running_mean), _row(self.norm.running_std)
 
-
-def _gradient(parameter: Tensor) -> Tensor:
-    """Its gradient; for a parameter that is not trained, a place that nobody reads."""
-    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-def _adam(value, gradient, mean, square, beta1, beta2, rate, correction, epsilon):
-    """Adam's step on flat arrays. Without reassociation, so that no element's rounding depends on
-    its place: results must not depend on how seeds are cut into blocks."""
-    for i in range(value.size):
-        g = gradient[i]
-        mean[i] += (1 - beta1) * (g - mean[i])
-        square[i] = beta2 * square[i] + (1 - beta2) * g * g
-        value[i] -= rate * mean[i] / (math.sqrt(square[i]) / correction + epsilon)
-
-
-class Adam:
-    """`torch.optim.Adam` with its defaults for one flat parameter (Kingma & Ba 2015).
-
-    `state`: step (a scalar), exp_avg and exp_avg_sq (shaped as the parameter), as there.
-    """
-
-    BETAS, EPSILON = (0.9, 0.999), 1e-8
-
-    def __init__(self, parameter: Tensor, learning_rate: float):
-        self.parameter, self.learning_rate = parameter, learning_rate
-        self.state = {
-            "step": torch.zeros(()),
-            "exp_avg": torch.zeros_like(parameter),
-            "exp_avg_sq": torch.zeros_like(parameter),
-        }
-
-    @torch.no_grad()
-    def step(self) -> None:
-        """One step along the parameter's `.grad`."""
-        self.state["step"] += 1
-        beta1, beta2 = self.BETAS
-        step = float(self.state["step"])
-        arrays = (
-            self.parameter,
-            self.parameter.grad,
-            self.state["exp_avg"],
-            self.state["exp_avg_sq"],
+    @staticmethod
+    def supports(network: Network) -> bool:
+        """Whether the network's layers are those that are compiled here, and not variants."""
+        return (
+            type(network.hidden) is Linear
+            and type(network.norm) in (type(None), BatchNorm)
+            and network.dropout is None
         )
-        _adam(
-            *(t.detach().numpy() for t in arrays), beta1, beta2,
-            self.learning_rate / (1 - beta1**step), math.sqrt(1 - beta2**step), self.EPSILON,
-        )  # fmt: skip
+
+    def train(
+        self, inputs: Float64[Tensor, "seed sample 3"], targets: Float64[Tensor, "seed sample 3"]
+    ) -> Evaluate:
+        """In training mode; leaves gradients. The bias before BN cancels: its gradient stays 0."""
+        batch, moments = Batch(inputs, targets, self.network.width), self.network.moments(inputs)
+        rows = self.affine, self.theta, (self.gaffine, self.gtheta)
+        if moments is None:
+            return partial(batch.losses, *rows)
+        known = _row(moments.mean), moments.covariance.numpy()
+        constants = self.norm.momentum, self.norm.epsilon
+        work = self.projected, self.std
+
+        def evaluate() -> Tensor:
+            _affine(self.theta, *self.running, *constants, self.affine, *work, *known)
+            losses = batch.losses(*rows)
+            _affine_backward(self.theta, *work, self.gaffine, self.gtheta, *known)
+            return losses
+
+        return evaluate
+
+    def test(
+        self, inputs: Float64[Tensor, "seed sample 3"], targets: Float64[Tensor, "seed sample 3"]
+    ) -> Evaluate:
+        """In evaluation mode, without gradients."""
+        batch = Batch(inputs, targets, self.network.width)
+
+        def evaluate() -> Tensor:
+            if self.norm is not None:
+                _affine_running(self.theta, *self.running, self.affine)
+            return batch.losses(self.affine, self.theta)
+
+        return evaluate
+
+
+def _row(tensor: Float64[Tensor, "seed 1 unit"]) -> Rows:
+    """Without the axis over samples."""
+    return tensor.detach().numpy()[:, 0]

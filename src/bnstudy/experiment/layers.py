@@ -266,3 +266,15 @@ def build_network(
     shared = {name: settings[name] for name in getattr(member, "USES", ())}
     own = settings.get("arm_settings", {})
     return member.build(*draw(seeds, width), seeds=seeds, inputs=inputs, **shared, **own)
+
+
+def split(
+    rows: Float64[Tensor, "seed parameter"], network: nn.Module
+) -> dict[str, Float64[Tensor, "seed ..."]]:
+    """Views of rows (R, P) in the shapes and the order of the network's parameters (R, ...)."""
+    parameters = dict(network.named_parameters())
+    parts = rows.split([p[0].numel() for p in parameters.values()], dim=1)
+    return {
+        name: part.view(-1, *p.shape[1:])
+        for (name, p), part in zip(parameters.items(), parts, strict=True)
+    }

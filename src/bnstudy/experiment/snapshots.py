@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float64
-from torch import Tensor
 
 from bnstudy.experiment.data import read_data, task_jacobian
-from bnstudy.experiment.layers import Affine, Network, build_network
+from bnstudy.experiment.layers import Affine, Network, build_network, split
 from bnstudy.files import check_digests, read_json, read_tensors
 
-Vector = Float64[np.ndarray, "parameter"]
+Vector = Float64[np.ndarray, " parameter"]
 
 
 @dataclass(frozen=True)
@@ -105,8 +104,7 @@ class Snapshot:
 
     @cached_property
     def _affine(self) -> Affine:
-        with torch.no_grad():
-            return self.network.affine(None)
+        return Affine(*(part.detach() for part in self.network.affine(None)))
 
 
 def read_snapshots(
@@ -142,15 +140,3 @@ def read_snapshots(
                 gradient=gradients[index, row],
                 second_moment=None if moments is None else moments[index, row],
             )
-
-
-def split(
-    rows: Float64[Tensor, "seed parameter"], network: torch.nn.Module
-) -> dict[str, Float64[Tensor, "seed ..."]]:
-    """Views of rows (R, P) in the shapes and the order of the network's parameters (R, ...)."""
-    parameters = dict(network.named_parameters())
-    parts = rows.split([p[0].numel() for p in parameters.values()], dim=1)
-    return {
-        name: part.view(-1, *p.shape[1:])
-        for (name, p), part in zip(parameters.items(), parts, strict=True)
-    }

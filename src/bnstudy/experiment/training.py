@@ -1,84 +1,84 @@
-"""Train a block of replicates: full-batch Adam, both losses recorded every epoch.
+"""Train replicates side by side, and record both losses every epoch.
 
-The recording is the original's: the train loss of an epoch is that of the step's own forward pass,
-before the update; the test loss is taken after the update, in evaluation mode. Both are sums over
-samples and outputs of squared errors, divided by the number of samples.
+The recording is the original's: the train loss of an epoch is that of each step's own forward pass,
+before its update; the test loss is taken after the epoch, in evaluation mode. Both are sums over
+samples and outputs of squared errors, divided by the number of samples. With minibatches the
+train loss so recorded is of networks that change meanwhile; `train_loss_eval` is that of the whole
+training set after the epoch, in evaluation mode.
 """
 
-import logging
-import time
+import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from jaxtyping import Float64
+from torch import Tensor
 
-from bnstudy import fused
-from bnstudy.data import Data
-from bnstudy.networks import Network
+from bnstudy.config import members
+from bnstudy.experiment.data import Data
+from bnstudy.experiment.kernels import Batch, Evaluate, KernelEvaluator, squared_error
+from bnstudy.experiment.layers import Network, split
+from bnstudy.experiment.schedules import rate
 
-log = logging.getLogger(__name__)
+Rows = Float64[Tensor, "seed parameter"]
+# (network, inputs, targets) -> () -> the losses (R,) on that batch
+Objective = Callable[[Network, Tensor, Tensor], Evaluate]
 
-# (network) -> losses (R,): the summed squared error of every replicate on a fixed batch.
-Objective = Callable[[Network], Tensor]
-# (network, inputs, targets) -> the objective on that batch
-MakeObjective = Callable[[Network, Tensor, Tensor], Objective]
-# () -> losses (R,) on a fixed batch; one for training leaves their gradients with the parameters
-Evaluate = Callable[[], Tensor]
-# (inputs, targets) -> that of the batch
-MakeEvaluate = Callable[[Tensor, Tensor], Evaluate]
+
+class Losses(NamedTuple):
+    """An epoch's summed losses, (R,) each; the last one for minibatches only."""
+
+    train: Tensor
+    test: Tensor
+    train_eval: Tensor | None
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Losses per sample, (R, epochs) each, and the seconds that the training took."""
+    """Losses per sample; `train_loss_eval` for minibatches only."""
 
-    train_loss: np.ndarray
-    test_loss: np.ndarray
-    seconds: float
+    train_loss: Float64[np.ndarray, "seed epoch"]
+    test_loss: Float64[np.ndarray, "seed epoch"]
+    train_loss_eval: Float64[np.ndarray, "seed epoch"] | None
 
 
-def plain_objective(network: Network, inputs: Tensor, targets: Tensor) -> Objective:
-    """The definition: run the network on inputs (R, n, 3) and sum the squared errors."""
+def plain_objective(network: Network, inputs: Tensor, targets: Tensor) -> Evaluate:
+    """The definition: run the network and sum the squared errors."""
+    return lambda: (network(inputs) - targets).square().sum(dim=(1, 2))
 
-    def objective(network: Network) -> Tensor:
-        return (network(inputs) - targets).square().sum(dim=(1, 2))
+
+def affine_objective(network: Network, inputs: Tensor, targets: Tensor) -> Evaluate:
+    """The same number with all before the activation as one affine map; for GPUs."""
+    moments = network.moments(inputs)
+
+    def objective() -> Tensor:
+        weight, bias = network.affine(moments)
+        h = torch.tanh(torch.baddbmm(bias, inputs, weight))
+        return (network.output(h) - targets).square().sum(dim=(1, 2))
 
     return objective
 
 
-def folded_objective(network: Network, inputs: Tensor, targets: Tensor) -> Objective:
-    """The same number with all before the activation folded; for GPUs."""
+def fused_objective(network: Network, inputs: Tensor, targets: Tensor) -> Evaluate:
+    """The same number by the fused pass, for CPUs and arms whose affine map PyTorch computes."""
+    batch = Batch(inputs, targets, network.width)
+    moments = network.moments(inputs)
+    return lambda: squared_error(batch, network.affine(moments), network.output)
+
+
+def dropout_objective(network: Network, inputs: Tensor, targets: Tensor) -> Evaluate:
+    """The same number for training with dropout, one replicate at a time: in batched products and
+    sums the last bit may depend on the number of replicates."""
     moments = network.moments(inputs)
 
-    def objective(network: Network) -> Tensor:
-        hidden, output = network.fold(moments), network.output
-        h = torch.tanh(torch.baddbmm(hidden.bias, inputs, hidden.weight))
-        return (output(h) - targets).square().sum(dim=(1, 2))
-
-    return objective
-
-
-def fused_objective(network: Network, inputs: Tensor, targets: Tensor) -> Objective:
-    """The same number by the fused pass, for CPUs and variants that fold by themselves."""
-    batch = fused.Batch(inputs, targets, network.width)
-    moments = network.moments(inputs)
-
-    def objective(network: Network) -> Tensor:
-        return fused.squared_error(batch, network.fold(moments), network.output)
-
-    return objective
-
-
-def dropout_objective(network: Network, inputs: Tensor, targets: Tensor) -> Objective:
-    """The definition again, one replicate at a time, for training with dropout: in batched products
-    and sums the last bit may depend on the number of replicates."""
-    moments = network.moments(inputs)
-
-    def objective(network: Network) -> Tensor:
-        hidden, output = network.fold(moments), network.output
+    def objective() -> Tensor:
+        hidden, output = network.affine(moments), network.output
+        assert network.dropout is not None
         masks = network.dropout.masks(inputs[0, :, :1].expand(-1, network.width))
         parts = (inputs, targets, *hidden, output.weight, output.bias, masks)
         losses = [
@@ -90,78 +90,94 @@ def dropout_objective(network: Network, inputs: Tensor, targets: Tensor) -> Obje
     return objective
 
 
-class ByAutograd:
-    """Evaluates by PyTorch: an objective for training, and one for tests.
+def singles_of(network: Network) -> list[Network]:
+    """Each replicate as a network of its own, on the same memory."""
+    singles = []
+    for row in range(len(network.output.weight)):
+        rows = slice(row, row + 1)
+        single = copy.deepcopy(network)
+        for name, parameter in network.named_parameters():
+            single.get_parameter(name).data = parameter.data[rows]
+        for name, buffer in network.named_buffers():
+            module, _, leaf = name.rpartition(".")
+            setattr(single.get_submodule(module), leaf, buffer[rows])
+        if network.dropout is not None and single.dropout is not None:
+            single.dropout.generators = network.dropout.generators[rows]
+        singles.append(single)
+    return singles
 
-    `flat`: the network's trained parameters in one (see `flatten`).
+
+class AutogradEvaluator:
+    """Losses and gradients by PyTorch: an objective for training, and one for tests.
+
+    `networks`: the network of all replicates, or each replicate as a network of its own: in batched
+    products and sums the last bit may depend on the number of replicates. `gradients`: the rows
+    (R, P) where their gradients go.
     """
 
     def __init__(
-        self, network: Network, flat: nn.Parameter, train: MakeObjective, test: MakeObjective
+        self, networks: Sequence[Network], gradients: Rows, train: Objective, test: Objective
     ):
-        self.network, self.flat, self.make_train, self.make_test = network, flat, train, test
-        self.one = flat.new_ones(len(network.output.weight))
+        self.networks, self.train_objective, self.test_objective = networks, train, test
+        self.size = len(gradients) // len(networks)
+        self.one = gradients.new_ones(len(gradients))
+        self.parameters = [p for network in networks for p in network.parameters()]
+        rows = zip(gradients.split(self.size), networks, strict=True)
+        self.gradients = [part for row, n in rows for part in split(row, n).values()]
 
     def train(self, inputs: Tensor, targets: Tensor) -> Evaluate:
         """In training mode, with gradients."""
-        objective = self.make_train(self.network, inputs, targets)
+        objectives = self._objectives(self.train_objective, inputs, targets)
 
         def evaluate() -> Tensor:
-            self.network.train()
-            losses = objective(self.network)
-            self.flat.grad.zero_()
-            losses.backward(self.one)
+            losses = torch.cat([objective() for objective in objectives])
+            found = torch.autograd.grad(losses, self.parameters, self.one, materialize_grads=True)
+            for gradient, value in zip(self.gradients, found, strict=True):
+                gradient.copy_(value)
             return losses.detach()
 
-        return evaluate
+        return self._in_mode(True, evaluate)
 
     def test(self, inputs: Tensor, targets: Tensor) -> Evaluate:
         """In evaluation mode, without gradients."""
-        objective = self.make_test(self.network, inputs, targets)
+        objectives = self._objectives(self.test_objective, inputs, targets)
+        evaluate = torch.no_grad()(lambda: torch.cat([objective() for objective in objectives]))
+        return self._in_mode(False, evaluate)
 
-        @torch.no_grad()
-        def evaluate() -> Tensor:
-            self.network.eval()
-            return objective(self.network)
+    def _objectives(self, make: Objective, inputs: Tensor, targets: Tensor) -> list[Evaluate]:
+        parts = zip(self.networks, inputs.split(self.size), targets.split(self.size), strict=True)
+        return [make(network, x, t) for network, x, t in parts]
 
-        return evaluate
+    def _in_mode(self, training: bool, evaluate: Evaluate) -> Evaluate:
+        def evaluate_in_mode() -> Tensor:
+            for network in self.networks:
+                network.train(training)
+            return evaluate()
 
-
-class ByKernels:
-    """Evaluates by the fast path alone, without autograd: the same numbers, less around them."""
-
-    def __init__(self, network: Network):
-        self.network, self.fast = network, fused.FastNetwork(network)
-
-    def train(self, inputs: Tensor, targets: Tensor) -> Evaluate:
-        """In training mode, with gradients."""
-        batch = fused.Batch(inputs, targets, self.network.width)
-        return partial(self.fast.train, batch, self.network.moments(inputs))
-
-    def test(self, inputs: Tensor, targets: Tensor) -> Evaluate:
-        """In evaluation mode, without gradients."""
-        return partial(self.fast.test, fused.Batch(inputs, targets, self.network.width))
+        return evaluate_in_mode
 
 
-def evaluation(network: Network, flat: nn.Parameter, device: str) -> ByAutograd | ByKernels:
-    """The fastest way to train and test `network` on `device`."""
-    if device == "cuda":
-        train = test = folded_objective
-    elif fused.supports(network) and network.dropout is None:
-        return ByKernels(network)
-    else:
-        train = test = fused_objective
+def make_evaluator(
+    network: Network, parameters: Rows, gradients: Rows
+) -> AutogradEvaluator | KernelEvaluator:
+    """The fastest way to train and test `network` on its device."""
+    if not network.has_affine:
+        return AutogradEvaluator(singles_of(network), gradients, plain_objective, plain_objective)
+    if not parameters.is_cuda and KernelEvaluator.supports(network):
+        return KernelEvaluator(network, parameters, gradients)
+    train = test = affine_objective if parameters.is_cuda else fused_objective
     if network.dropout is not None:
         train = dropout_objective
-    return ByAutograd(network, flat, train, test)
+    return AutogradEvaluator([network], gradients, train, test)
 
 
 class Training:
     """R replicates in training, replicate r of the network on replicate r of the data.
 
-    The replicates share no arithmetic: the gradient of the sum of their losses is each one's own
-    gradient. `device`: cpu or cuda; RuntimeError where there is no such device. `batch_size`:
-    samples a minibatch; None for the full batch. `objective`: instead of the fast ones.
+    The replicates share no arithmetic: the gradient of the sum of their losses is each one's own.
+    `epochs`: the budget, for schedules that depend on it. `batch_size`: samples of a minibatch, or
+    "full". `device`: cpu or cuda; RuntimeError where there is no such device. `objective`: instead
+    of the fast ones.
     """
 
     def __init__(
@@ -169,104 +185,177 @@ class Training:
         network: Network,
         data: Data,
         *,
+        optimizer: str = "adam",
+        optimizer_settings: Mapping[str, Any] | None = None,
         learning_rate: float,
+        schedule: str = "constant",
+        epochs: int = 0,
+        batch_size: int | str = "full",
         device: str = "cpu",
-        batch_size: int | None = None,
-        objective: MakeObjective | None = None,
+        objective: Objective | None = None,
     ):
         check_device(device)
         self.network = network.to(device)
-        self.parameters = flatten(network)
-        self.optimizer = (fused.Adam if device == "cpu" else TorchAdam)(
-            self.parameters, learning_rate
-        )
+        self.parameters, self.gradients = flatten(network)
+        if objective is None:
+            evaluator = make_evaluator(network, self.parameters, self.gradients)
+        else:
+            evaluator = AutogradEvaluator([network], self.gradients, objective, objective)
         tensors = {name: torch.from_numpy(a).to(device) for name, a in data.arrays().items()}
         train = tensors["train_inputs"], tensors["train_targets"]
-        if objective is None:
-            make = evaluation(network, self.parameters, device)
-        else:
-            make = ByAutograd(network, self.parameters, objective, objective)
-        if batch_size is None:
-            self.batches = partial(iter, [make.train(*train)])
-        else:
-            self.batches = Minibatches(*train, data.seeds, batch_size, make.train)
-        self.test_losses = make.test(tensors["test_inputs"], tensors["test_targets"])
-        self.sizes = np.array([data.train_inputs.shape[1], data.test_inputs.shape[1]])
-        self.zero = torch.zeros(len(data.seeds), dtype=torch.float64, device=device)
-        drawing = batch_size is not None or network.dropout is not None  # on the host, each step
-        self.step = CudaGraph(self.epoch) if device == "cuda" and not drawing else self.epoch
+        self.evaluate_test = evaluator.test(tensors["test_inputs"], tensors["test_targets"])
+        self.evaluate_train: Evaluate | None = None
+        self.batches: Minibatches | FullBatch = FullBatch(*train, evaluator.train)
+        if isinstance(batch_size, int):
+            self.batches = Minibatches(*train, data.seeds.tolist(), batch_size, evaluator.train)
+            self.evaluate_train = evaluator.test(*train)
 
-    def epoch(self) -> tuple[Tensor, Tensor]:
-        """One pass over the training data, an Adam step a batch.
+        member, settings = members.load("optimizers", optimizer), optimizer_settings or {}
+        self.optimizer_state: dict[str, Tensor] = member.init(self.parameters, **settings)
+        self.optimizer_step = partial(member.step, **settings)
+        budget = epochs * len(self.batches)
+        self.rate = partial(rate, schedule, learning_rate, steps=budget)
+        self.epochs_done = 0
+        self.sizes = data.train_inputs.shape[1], data.test_inputs.shape[1]
+        self.zero = self.gradients.new_zeros(len(self.gradients))
+        # A graph repeats its first epoch: nothing may be drawn on the host, no rate may change.
+        fixed = isinstance(self.batches, FullBatch) and network.dropout is None
+        graph = device == "cuda" and fixed and schedule == "constant"
+        self.pass_over_data: Callable[[], Losses] = (
+            CudaGraph(self._pass_over_data) if graph else self._pass_over_data
+        )
 
-        Returns the summed losses (R,): train losses of each step's own forward pass, before its
-        update, and test losses after the last one.
+    @property
+    def steps_done(self) -> int:
+        """Optimizer steps so far."""
+        return self.epochs_done * len(self.batches)
+
+    def epoch(self) -> Losses:
+        """One pass over the training data, one optimizer step for each batch.
+
+        Train losses are those of each step's own forward pass, before its update, summed over the
+        steps; the others are taken after the last one.
         """
+        losses = self.pass_over_data()
+        self.epochs_done += 1
+        return losses
+
+    def _pass_over_data(self) -> Losses:
         total = self.zero
-        for losses in self.batches():
-            total = total + losses()
-            self.optimizer.step()
-        return total, self.test_losses()
+        for step, (samples, evaluate) in enumerate(self.batches, start=self.steps_done):
+            total = total + evaluate()
+            self.optimizer_step(
+                self.parameters,
+                self.gradients,
+                self.optimizer_state,
+                learning_rate=self.rate(step=step),
+                samples=samples,
+            )
+        return Losses(
+            total, self.evaluate_test(), self.evaluate_train() if self.evaluate_train else None
+        )
 
-    def run(self, epochs: int, progress: "Progress | None" = None) -> Curves:
+    def run(self, epochs: int) -> Curves:
         """Train for so many more epochs."""
-        start = time.perf_counter()
-        losses = self.zero.new_empty((2, epochs, len(self.zero)))
-        for epoch in range(epochs):
-            losses[0, epoch], losses[1, epoch] = self.step()  # on a GPU nothing waits here
-            if progress:
-                progress.report()
-        train_loss, test_loss = losses.cpu().numpy().transpose(0, 2, 1) / self.sizes[:, None, None]
-        return Curves(train_loss, test_loss, time.perf_counter() - start)
+        return self.curves([self.epoch() for _ in range(epochs)])
 
-    def gradients(self) -> dict[str, Tensor]:
-        """Gradients of the last step's losses by parameter: (R, ...) each."""
-        return split(self.parameters.grad, self.network)
+    def curves(self, losses: Sequence[Losses]) -> Curves:
+        """The losses of consecutive epochs per sample."""
+        train, test = self.sizes
+        columns = zip(*losses, strict=True)
+        stacked = [None if c[0] is None else torch.stack(c, dim=1).cpu().numpy() for c in columns]
+        return Curves(
+            stacked[0] / train,
+            stacked[1] / test,
+            None if stacked[2] is None else stacked[2] / train,
+        )
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """What diagnostics need, one row for each replicate (see bnstudy.experiment.snapshots)."""
+        taken = {"parameters": self.parameters, "gradients": self.gradients}
+        if "exp_avg_sq" in self.optimizer_state:
+            taken["second_moment"] = self.optimizer_state["exp_avg_sq"]
+        taken |= dict(self.network.named_buffers())
+        return {name: tensor.detach().clone().cpu() for name, tensor in taken.items()}
 
     def state(self) -> dict[str, Tensor]:
-        """All that training needs to go on: the network's state, Adam's moments and step.
+        """All that training needs to go on, one row for each replicate, but for scalars.
 
-        Names: those of the network's state, `adam.<parameter>.<exp_avg | exp_avg_sq>`, `adam.step`.
+        Names: those of the network's state, `optimizer.<name>`, `generator.<what it draws>`.
         """
-        return {name: tensor.detach().clone().cpu() for name, tensor in self._tensors().items()}
+        generators = {
+            f"generator.{name}": torch.stack([generator.get_state() for generator in each])
+            for name, each in self._generators().items()
+        }
+        tensors = self._tensors() | generators
+        return {name: tensor.detach().clone().cpu() for name, tensor in tensors.items()}
 
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from `state()`, bit for bit. KeyError where something is missing."""
+    def resume(self, state: Mapping[str, Tensor], epochs_done: int) -> None:
+        """Go on from `state()`, taken after so many epochs, bit for bit. KeyError where something
+        is missing."""
         with torch.no_grad():
             for name, tensor in self._tensors().items():
                 tensor.copy_(state[name])
+        for name, each in self._generators().items():
+            for generator, row in zip(each, state[f"generator.{name}"], strict=True):
+                generator.set_state(row)
+        self.epochs_done = epochs_done
 
     def _tensors(self) -> dict[str, Tensor]:
         """The tensors of `state` by name, not copied."""
-        tensors = dict(self.network.state_dict())
-        adam = self.optimizer.state
-        tensors["adam.step"] = adam["step"]
-        for moment in ("exp_avg", "exp_avg_sq"):
-            for name, part in split(adam[moment], self.network).items():
-                tensors[f"adam.{name}.{moment}"] = part
-        return tensors
+        optimizer = {f"optimizer.{name}": t for name, t in self.optimizer_state.items()}
+        return self.network.state_dict() | optimizer
+
+    def _generators(self) -> dict[str, list[torch.Generator]]:
+        found = {}
+        if isinstance(self.batches, Minibatches):
+            found["minibatches"] = self.batches.generators
+        if self.network.dropout is not None:
+            found["dropout"] = self.network.dropout.generators
+        return found
+
+
+class FullBatch:
+    """The whole training set as the one batch of an epoch: (samples, evaluation)."""
+
+    def __init__(self, inputs: Tensor, targets: Tensor, make: Callable[[Tensor, Tensor], Evaluate]):
+        self.batch = inputs.shape[1], make(inputs, targets)
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[tuple[int, Evaluate]]:
+        yield self.batch
 
 
 class Minibatches:
-    """Each call: an epoch's evaluations, on batches of a fresh order of the training data.
+    """An epoch's batches, of a fresh order of the training data: (samples, evaluation) each.
 
-    A generator a replicate, seeded by its own seed, so that no order depends on which replicates
-    are trained together. A last batch that is smaller is used as well.
+    One generator for each replicate, seeded by its own seed, so that no order depends on which
+    replicates are trained together. A last batch that is smaller is used as well.
     """
 
     def __init__(
-        self, inputs: Tensor, targets: Tensor, seeds: Sequence[int], size: int, make: MakeEvaluate
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        seeds: Sequence[int],
+        size: int,
+        make: Callable[[Tensor, Tensor], Evaluate],
     ):
         self.inputs, self.targets, self.size, self.make = inputs, targets, size, make
-        self.generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
-    def __call__(self) -> Iterator[Evaluate]:
+    def __len__(self) -> int:
+        return math.ceil(self.inputs.shape[1] / self.size)
+
+    def __iter__(self) -> Iterator[tuple[int, Evaluate]]:
         n = self.inputs.shape[1]
         order = torch.stack([torch.randperm(n, generator=g) for g in self.generators])
         index = order[:, :, None].expand_as(self.inputs).to(self.inputs.device)
         inputs, targets = self.inputs.gather(1, index), self.targets.gather(1, index)
         for x, t in zip(inputs.split(self.size, 1), targets.split(self.size, 1), strict=True):
-            yield self.make(x, t)
+            yield x.shape[1], self.make(x, t)
 
 
 def check_device(device: str) -> None:
@@ -278,86 +367,43 @@ def check_device(device: str) -> None:
         )
 
 
-def split(flat: Tensor, network: nn.Module) -> dict[str, Tensor]:
-    """Views of `flat` (total,) in the shapes and the order of the network's trained parameters."""
-    parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
-    parts = flat.split([p.numel() for p in parameters.values()])
-    return {n: part.view_as(p) for (n, p), part in zip(parameters.items(), parts, strict=True)}
+def flatten(network: Network) -> tuple[Rows, Rows]:
+    """Lay each replicate's parameters side by side in one row; return rows, and rows for gradients.
 
-
-def flatten(network: nn.Module) -> nn.Parameter:
-    """Lay the trained parameters side by side in one, gradients too, and return that one.
-
-    Each stays a parameter of its own, now a view. An optimiser that is given the one makes one pass
-    instead of one a parameter: at these sizes Adam's cost is that of its calls.
+    Each parameter stays one of its own, now a view. So an optimizer makes one pass instead of one
+    for each parameter: at these sizes its cost is that of its calls.
     """
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    flat = nn.Parameter(torch.cat([p.detach().flatten() for p in parameters]))
-    flat.grad = torch.zeros_like(flat)
-    values, gradients = split(flat.detach(), network), split(flat.grad, network)
-    for parameter, name in zip(parameters, values, strict=True):
-        parameter.data, parameter.grad = values[name], gradients[name]
-    return flat
-
-
-class TorchAdam:
-    """PyTorch's own Adam for one flat parameter on a GPU; `state` as `fused.Adam` has it."""
-
-    def __init__(self, parameter: nn.Parameter, learning_rate: float):
-        optimizer = torch.optim.Adam([parameter], lr=learning_rate, capturable=True)
-        self.step = optimizer.step
-        self.state = optimizer.state[parameter] = {
-            "step": torch.zeros((), device=parameter.device),
-            "exp_avg": torch.zeros_like(parameter),
-            "exp_avg_sq": torch.zeros_like(parameter),
-        }
+    rows = torch.cat([p.detach().flatten(1) for p in network.parameters()], dim=1)
+    for name, value in split(rows, network).items():
+        network.get_parameter(name).data = value
+    return rows, torch.zeros_like(rows)
 
 
 class CudaGraph:
-    """`epoch`, recorded once and replayed: one launch instead of some hundred a call.
+    """A function of no arguments, recorded once and replayed: one launch instead of some hundred.
 
     The first calls run as they are, on a stream of their own, as recording requires (PyTorch's
-    notes, "CUDA semantics", CUDA graphs). What a call returns, the next one overwrites.
+    notes, "CUDA semantics", CUDA graphs).
     """
 
-    def __init__(self, epoch: Callable[[], tuple[Tensor, Tensor]], warm_up: int = 3):
-        self.epoch, self.warm_up = epoch, warm_up
-        self.graph, self.result = None, None
+    def __init__(self, function: Callable[[], Losses], warm_up: int = 3):
+        self.function, self.warm_up = function, warm_up
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.result: Losses
 
-    def __call__(self) -> tuple[Tensor, Tensor]:
+    def __call__(self) -> Losses:
         if self.warm_up:
             self.warm_up -= 1
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
-                result = self.epoch()
+                result = self.function()
             torch.cuda.current_stream().wait_stream(stream)
             return result
         if self.graph is None:
             self.graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self.graph):
-                self.result = self.epoch()
+                self.result = self.function()
         self.graph.replay()
-        return self.result
-
-
-class Progress:
-    """Says in the log, every few seconds, how far a block is and how long it still takes."""
-
-    def __init__(self, epochs: int, models: int, every: float = 5.0):
-        self.epochs, self.models, self.every = epochs, models, every
-        self.done = 0
-        self.start = self.last = time.perf_counter()
-
-    def report(self) -> None:
-        """Call after every epoch."""
-        self.done += 1
-        now = time.perf_counter()
-        if now - self.last < self.every and self.done < self.epochs:
-            return
-        self.last = now
-        cost = (now - self.start) / self.done
-        log.info(
-            "epoch %d of %d, %.3f ms a model-epoch, %.0f s left",
-            self.done, self.epochs, 1000 * cost / self.models, cost * (self.epochs - self.done),
-        )  # fmt: skip
+        train, test, train_eval = self.result
+        return Losses(train.clone(), test.clone(), train_eval)

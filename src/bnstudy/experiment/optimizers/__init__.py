@@ -1,0 +1,1 @@
+"""Optimizers: how parameters follow gradients. One file each (see docs/add.md)."""

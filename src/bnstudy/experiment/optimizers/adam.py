@@ -1,0 +1,82 @@
+"""Adam with PyTorch's defaults, as in the article. Source: Kingma & Ba 2015.
+
+The summed loss's gradient is taken as it is: but for ε, its size does not matter.
+"""
+
+import math
+
+import numba
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+from torch.optim.adam import adam as torch_adam
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+
+
+def init(parameters: Float64[Tensor, "seed parameter"]) -> dict[str, Tensor]:
+    """As in `torch.optim.Adam`: step (a scalar), exp_avg and exp_avg_sq, like the parameters."""
+    return {
+        "step": torch.zeros((), device=parameters.device),
+        "exp_avg": torch.zeros_like(parameters),
+        "exp_avg_sq": torch.zeros_like(parameters),
+    }
+
+
+@torch.no_grad()
+def step(
+    parameters: Float64[Tensor, "seed parameter"],
+    gradients: Float64[Tensor, "seed parameter"],
+    state: dict[str, Tensor],
+    *,
+    learning_rate: float,
+    samples: int,
+) -> None:
+    """One step, in place; on a GPU PyTorch's own, which a CUDA graph can record."""
+    if parameters.is_cuda:
+        torch_adam(
+            [parameters],
+            [gradients],
+            [state["exp_avg"]],
+            [state["exp_avg_sq"]],
+            [],
+            [state["step"]],
+            capturable=True,
+            amsgrad=False,
+            beta1=BETA1,
+            beta2=BETA2,
+            lr=learning_rate,
+            weight_decay=0.0,
+            eps=EPSILON,
+            maximize=False,
+        )
+        return
+    state["step"] += 1
+    count = float(state["step"])
+    _adam(
+        parameters.view(-1).numpy(),
+        gradients.view(-1).numpy(),
+        state["exp_avg"].view(-1).numpy(),
+        state["exp_avg_sq"].view(-1).numpy(),
+        learning_rate / (1 - BETA1**count),
+        math.sqrt(1 - BETA2**count),
+    )
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _adam(
+    value: np.ndarray,
+    gradient: np.ndarray,
+    mean: np.ndarray,
+    square: np.ndarray,
+    rate: float,
+    correction: float,
+) -> None:
+    """Without reassociation, so that no element's rounding depends on its place: results must not
+    depend on how seeds are cut into blocks."""
+    for i in range(value.size):
+        g = gradient[i]
+        mean[i] += (1 - BETA1) * (g - mean[i])
+        square[i] = BETA2 * square[i] + (1 - BETA2) * g * g
+        value[i] -= rate * mean[i] / (math.sqrt(square[i]) / correction + EPSILON)
