@@ -4,6 +4,7 @@ import base64
 import html
 import re
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from markdown_it import MarkdownIt
@@ -25,7 +26,7 @@ def markdown_page(markdown: str, folder: Path) -> str:
     """A Markdown text as a page; its SVG images, relative to `folder`, are put into it."""
     body = MarkdownIt("commonmark").enable("table").render(markdown)
 
-    def inlined(found: re.Match) -> str:
+    def inlined(found: re.Match[str]) -> str:
         data = base64.b64encode((folder / found[1]).read_bytes()).decode()
         return f'src="data:image/svg+xml;base64,{data}"'
 
@@ -38,9 +39,7 @@ def table_page(table: pd.DataFrame, title: str, text: str) -> str:
     shown = table.head(ROWS)
     rest = f" The first {ROWS} of {len(table)} rows." if len(table) > ROWS else ""
     head = "".join(f"<th>{html.escape(column)}</th>" for column in shown)
-    rows = (
-        "".join(map(_cell, row)) for row in shown.itertuples(index=False)
-    )  # fmt: skip
+    rows = ("".join(map(_cell, row)) for row in shown.itertuples(index=False))
     body = "\n".join(f"<tr>{row}</tr>" for row in rows)
     return _page(
         title,
@@ -49,7 +48,7 @@ def table_page(table: pd.DataFrame, title: str, text: str) -> str:
     )
 
 
-def _cell(value) -> str:
+def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f'<td class="number">{"" if pd.isna(value) else f"{value:.4g}"}</td>'
     number = ' class="number"' if isinstance(value, int) and not isinstance(value, bool) else ""

@@ -4,8 +4,9 @@
 there holds definitions and arguments, and no result. `build` sets it.
 """
 
+import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,166 +14,302 @@ from typing import Any
 import pandas as pd
 import typst
 
-from bnstudy.claims import changes, interval, p_text
-from bnstudy.figures.captions import Caption
+from bnstudy.analysis.outcomes import REFERENCE, TREATMENT, grid_runs
+from bnstudy.analysis.wording import changes, interval, p_text
+from bnstudy.config import members
+from bnstudy.config.models import StudySettings
 from bnstudy.files import write_json
+from bnstudy.report.captions import Caption
 
 Rows = list[dict[str, Any]]
 DECIDED = ["primary", "secondary"]
+MAIN = ("H1", "H2a")  # the comparisons with a table of their own over the widths
+EFFECTS = ("final_test_loss", "epochs_to", "test_over_train")
+PLACED = re.compile(r'study-figure\("(\w+)"')  # a figure's place in paper/*.typ
 
 
 def contents(
     tables: Mapping[str, pd.DataFrame],
-    records: Sequence[Mapping],
+    records: Sequence[Mapping[str, Any]],
     settings: Mapping[str, Any],
     captions: Mapping[str, Caption],
 ) -> dict[str, Any]:
     """What the paper prints, ready to be set: texts, and the settings as they are.
 
-    `tables`: claims, significance, sensitivity and runs, and for the extended study's section
-    effects and horizon; `records`: those of the training jobs; `settings`: the study's.
+    `tables`: claims, significance, sensitivity, runs, experiments, effects and horizon of a scope;
+    `records`: those of its training jobs; `settings`: the study's, as plain values.
     """
+    study = StudySettings(**{name: settings[name] for name in StudySettings.model_fields})
     tests, runs = tables["significance"], tables["runs"]
+    grid = grid_runs(runs, study)
     return {
         "settings": settings,
-        "level": f"{100 * (1 - settings['analysis']['alpha']):g} %",
+        "reference": study.reference,
+        "level": f"{100 * (1 - study.analysis.alpha):g} %",
         "captions": {name: caption._asdict() for name, caption in captions.items()},
+        "widths": _complete(grid, study),
+        "trained": _trained(tables["experiments"], list(settings["experiments"]), study),
         "claims": _claims(tables["claims"], tests, tables["sensitivity"]),
         "parts": _parts(tests),
-        "speed": _by_width(tests, "H1", "ratio"),
-        "final": _by_width(tests, "H2a", "hl_ratio"),
-        "inside": [_by_width(tests, part, "ratio") for part in ("H2b", "H3a", "H3b")],
-        "beside": _beside(tests),
+        "speed": _by_width(tests, MAIN[0], "ratio"),
+        "final": _by_width(tests, MAIN[1], "hl_ratio"),
+        "inside": _inside(tests),
+        "diagnostics": _diagnostics(grid[grid.width == study.analysis.primary.width]),
         "trends": _trends(tests),
-        "arms": _arms(tests, settings["analysis"]["primary"]["threshold"]),
+        "arms": _arms(tests, study.analysis.primary.threshold),
         "sensitivity": _sensitivity(tables["sensitivity"]),
         "runs": {"trained": len(runs), "diverged": int((runs.status == "diverged").sum())},
-        "cost": _cost(runs),
+        "effects": _effects(tables["effects"]),
+        "horizon": _horizon(tables["horizon"]),
+        "cost": _cost(grid, runs.seconds.sum()),
         "versions": _versions(records),
-        "extended": _extended(tables) if "effects" in tables else None,
     }
 
 
-def build(source: Path, figures: Sequence[Path], values: Mapping[str, Any]) -> tuple[bytes, str]:
+def build(source: Path, figures: Iterable[Path], values: Mapping[str, Any]) -> tuple[bytes, str]:
     """The PDF of the Typst sources in `source` with `values` and `figures`, and the warnings.
 
     Set in a folder of its own, with the compiler's own fonts and without a date: the same
     arguments give the same bytes, wherever they lie. RuntimeError names what Typst cannot set.
     """
     with TemporaryDirectory() as folder:
-        root = Path(folder) / "paper"
-        shutil.copytree(source, root)
-        (root / "figures").mkdir()
-        for figure in figures:
-            shutil.copyfile(figure, root / "figures" / figure.name)
-        write_json(root / "contents.json", values)
-        compiler = typst.Compiler(
-            str(root / "paper.typ"), root=str(root), font_paths=[], ignore_system_fonts=True
-        )
+        compiler = compiler_of(Path(folder) / "paper", source, figures, values)
         pdf, warnings = compiler.compile_with_warnings(format="pdf")
         return pdf, "\n".join(map(str, warnings))
 
 
-def _claims(claims: pd.DataFrame, tests: pd.DataFrame, sensitivity: pd.DataFrame) -> Rows:
-    """One entry a claim: the verdict, its numbers and sentences, what would change it."""
-    primary = tests[tests.role == "primary"]
+def compiler_of(
+    root: Path, source: Path, figures: Iterable[Path], values: Mapping[str, Any]
+) -> typst.Compiler:
+    """Typst's compiler for the paper, all of whose files are copied into the new folder `root`.
+
+    Its contents.json holds `values`, and the names of the figures: `drawn` all of them, `further`
+    those that no source file places.
+    """
+    shutil.copytree(source, root)
+    (root / "figures").mkdir()
+    for figure in figures:
+        shutil.copyfile(figure, root / "figures" / figure.name)
+    drawn = sorted(path.stem for path in (root / "figures").iterdir())
+    text = "".join(path.read_text() for path in sorted(root.glob("*.typ")))
+    further = [name for name in drawn if name not in PLACED.findall(text)]
+    write_json(root / "contents.json", {**values, "drawn": drawn, "further": further})
+    return typst.Compiler(
+        str(root / "paper.typ"), root=str(root), font_paths=[], ignore_system_fonts=True
+    )
+
+
+def _complete(grid: pd.DataFrame, study: StudySettings) -> list[int]:
+    """The widths at which all of the study's seeds were trained."""
+    seeds = grid.groupby("width").seed.nunique()
+    return [int(width) for width in seeds.index[seeds == len(study.study_seeds)]]
+
+
+def _trained(table: pd.DataFrame, experiments: Sequence[str], study: StudySettings) -> Rows:
+    """One entry per experiment: its arms, widths, seeds, and the settings that it changes."""
     rows = []
-    for claim in claims.itertuples():
-        parts = primary[primary.hypothesis.str.startswith(claim.hypothesis)]
-        changed = changes(sensitivity[sensitivity.claim == claim.claim]).replace("**", "")
-        rows.append({
-            **{name: str(getattr(claim, name)) for name in
-               ("claim", "words", "hypothesis", "verdict", "sentence", "deciding_part", "figure")},
-            "pairs": f"{claim.n_pairs:g}", "ratio": interval(claim), "p": p_text(claim.p),
-            "p_holm": p_text(claim.p_holm), "evidence": list(parts.sentence), "changes": changed,
-        })  # fmt: skip
+    for name in experiments:
+        cells = table[table.experiment == name]
+        if cells.empty:
+            continue
+        changed = [
+            f"{setting.replace('_', ' ')} {_listed(cells[setting])}"
+            for setting, default in study.reference.items()
+            if set(cells[setting].astype(str)) != {str(default)}
+            and setting not in ("task", "optimizer")
+        ]
+        seeds = cells[["first_seed", "seeds"]].drop_duplicates().itertuples()
+        row = {
+            "experiment": name,
+            "arms": ", ".join(f"{arm} ({_label(arm)})" for arm in dict.fromkeys(cells.arm)),
+            "widths": _listed(cells.width),
+            "tasks": _listed(cells.task),
+            "optimizers": _listed(cells.optimizer),
+            "changed": "; ".join(changed) or "–",
+            "seeds": "; ".join(f"{count} from {first}" for _, first, count in seeds),
+        }
+        rows.append(row)
     return rows
 
 
-def _by_width(tests: pd.DataFrame, part: str, ratio: str) -> dict[str, Any]:
+def _listed(values: pd.Series) -> str:
+    """The distinct values, in their order."""
+    return ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in dict.fromkeys(values))
+
+
+def _label(arm: str) -> str:
+    return members.declared("arms", arm).get("LABEL", arm)
+
+
+def _claims(claims: pd.DataFrame, tests: pd.DataFrame, sensitivity: pd.DataFrame) -> Rows:
+    """One entry per claim: the verdict, its numbers and sentences, what would change it, and what
+    supporting tests of the primary cell's differences give."""
+    rows = []
+    texts = ("claim", "words", "hypothesis", "verdict", "sentence", "deciding_part", "figure")
+    for claim in claims.itertuples():
+        of_claim = tests[tests.claim == claim.claim]
+        primary = of_claim[of_claim.role == "primary"]
+        same = of_claim.width.isin(primary.width) & of_claim.threshold.isin(primary.threshold)
+        supporting = of_claim[same & (of_claim.role == "supporting")]
+        changed = changes(sensitivity[sensitivity.claim == claim.claim]).replace("**", "")
+        row = {
+            **{name: str(getattr(claim, name)) for name in texts},
+            **_numbers(claim),
+            "p_holm": p_text(claim.p_holm),
+            "evidence": list(primary.sentence),
+            "supporting": [{"test": t.test, "p": p_text(t.p)} for t in supporting.itertuples()],
+            "changes": changed,
+        }
+        rows.append(row)
+    return rows
+
+
+def _numbers(row: Any, ratio: str = "ratio") -> dict[str, str]:
+    """Number of pairs, ratio with its interval and p of a row, as texts."""
+    return {"pairs": f"{row.n_pairs:g}", "ratio": interval(row, ratio), "p": p_text(row.p)}
+
+
+def _medians(row: Any) -> dict[str, str]:
+    return {"none": _number(row.median_none), "batch": _number(row.median_batch)}
+
+
+def _by_width(tests: pd.DataFrame, part: str, ratio: str) -> Rows:
     """One part of a hypothesis at every width."""
     rows = tests[tests.role.isin(DECIDED) & (tests.hypothesis == part)].sort_values("width")
-    return {"part": part, "quantity": "" if rows.empty else rows.quantity.iloc[0], "rows": [
-        {"width": f"{row.width:g}", "pairs": f"{row.n_pairs:g}", "ratio": interval(row, ratio),
-         "none": _number(row.median_none), "batch": _number(row.median_batch),
-         "p_holm": p_text(row.p_holm), "verdict": row.verdict}
+    return [
+        {
+            "width": f"{row.width:g}",
+            "part": part,
+            "quantity": row.quantity,
+            "verdict": row.verdict,
+            **_numbers(row, ratio),
+            **_medians(row),
+        }
         for row in rows.itertuples()
-    ]}  # fmt: skip
+    ]
 
 
-def _beside(tests: pd.DataFrame) -> Rows:
-    """The other tests of H1 at the primary cell, with the share of runs that got there."""
-    primary = tests[(tests.role == "primary") & (tests.hypothesis == "H1")]
-    same = tests.width.isin(primary.width) & tests.threshold.isin(primary.threshold)
-    rows = tests[same & (tests.role == "beside") & (tests.hypothesis == "H1")]
-    return [{"test": row.test, "p": p_text(row.p)} for row in rows.itertuples()]
+def _inside(tests: pd.DataFrame) -> Rows:
+    """The other parts that are measured at every width."""
+    measured = tests[tests.role.isin(DECIDED) & tests.width.notna()]
+    parts = [part for part in dict.fromkeys(measured.hypothesis) if part not in MAIN]
+    return [row for part in parts for row in _by_width(measured, part, "ratio")]
 
 
 def _parts(tests: pd.DataFrame) -> Rows:
-    """The comparisons that decide, a row a part, with what difference each could have seen."""
+    """The comparisons that decide, one row per part, with what difference each could have seen."""
     return [
-        {"part": row.hypothesis, "quantity": row.quantity, "pairs": f"{row.n_pairs:g}",
-         "none": _number(row.median_none), "batch": _number(row.median_batch),
-         "ratio": interval(row), "p": p_text(row.p), "verdict": row.verdict,
-         "spread": _number(row.sd_log_ratio), "detectable": _number(row.detectable_ratio)}
+        {
+            "claim": row.claim,
+            "part": row.hypothesis,
+            "quantity": row.quantity,
+            "alternative": row.alternative,
+            "verdict": row.verdict,
+            "spread": _number(row.sd_log_ratio),
+            "detectable": _number(row.detectable_ratio),
+            **_numbers(row),
+            **_medians(row),
+        }
         for row in tests[tests.role == "primary"].itertuples()
-    ]  # fmt: skip
+    ]
+
+
+def _diagnostics(runs: pd.DataFrame) -> Rows:
+    """Medians over the runs of every diagnostic at the end of training, without BN and with it."""
+    meanings: dict[str, str] = {}
+    for name in members.names("diagnostics"):
+        meanings |= members.declared("diagnostics", name).get("COLUMNS", {})
+    losses = ("final_train_loss", "final_test_loss")
+    columns = [c for c in runs if c.startswith("final_") and c not in losses]
+    medians = runs.groupby("arm")[columns].median().reindex([REFERENCE, TREATMENT])
+    return [
+        {
+            "name": column.removeprefix("final_"),
+            "meaning": meanings.get(column.removeprefix("final_"), ""),
+            "none": _number(medians.at[REFERENCE, column]),
+            "batch": _number(medians.at[TREATMENT, column]),
+        }
+        for column in columns
+    ]
 
 
 def _trends(tests: pd.DataFrame) -> Rows:
     """BN's effect against width: Page's test, and the factor by which the ratio changes for ten
     times the width."""
     rows = []
-    for part, of_part in tests[tests.role == "trend"].groupby("hypothesis"):
+    for _, of_part in tests[tests.role == "trend"].groupby("hypothesis"):
         page, slope = (of_part[of_part.test == t].iloc[0] for t in ("Page", "slope sign-flip"))
-        rows.append({
-            "part": part, "quantity": slope.quantity.split(":")[0], "pairs": f"{slope.n_pairs:g}",
-            "factor": interval(slope), "p": p_text(slope.p), "page_p": p_text(page.p),
-        })  # fmt: skip
+        quantity = slope.quantity.split(":")[0]
+        rows.append({"quantity": quantity, "page_p": p_text(page.p), **_numbers(slope)})
     return rows
 
 
 def _arms(tests: pd.DataFrame, threshold: float) -> Rows:
-    """Every arm against none, a row a width and arm: epochs to the threshold, final test loss."""
+    """Every arm against none, by width and arm: epochs to the threshold, final test loss."""
     rows = []
     arms = tests[tests.hypothesis == "arms"]
     for (width, arm), of_arm in arms.groupby(["width", "arm"], sort=False):
-        speed = of_arm[of_arm.threshold == threshold].iloc[0]
-        final = of_arm[of_arm.threshold.isna()].iloc[0]
-        rows.append({
-            "width": f"{width:g}", "arm": arm, "pairs": f"{final.n_pairs:g}",
-            "speed": interval(speed), "speed_p": p_text(speed.p),
-            "final": interval(final), "final_p": p_text(final.p),
-        })  # fmt: skip
+        row = {"width": f"{width:g}", "arm": arm}
+        speed, final = of_arm.threshold == threshold, of_arm.threshold.isna()
+        for name, which in (("speed", speed), ("final", final)):
+            row[name] = _numbers(of_arm[which].iloc[0])
+        rows.append(row)
     return rows
 
 
 def _sensitivity(table: pd.DataFrame) -> dict[str, Any]:
     """Verdicts under every choice of analysis, and which differ from the stated one's."""
     claims = list(dict.fromkeys(table.claim))
-    rows = [
-        {"choice": choice, "cells": [
-            {"verdict": row.verdict, "changed": bool(row.changed)}
-            for row in of_choice.set_index("claim").loc[claims].itertuples()
-        ]}
-        for choice, of_choice in table.groupby("choice", sort=False)
-    ]  # fmt: skip
+    rows = []
+    for choice, of_choice in table.groupby("choice", sort=False):
+        verdicts = of_choice.set_index("claim").loc[claims].itertuples()
+        cells = [{"verdict": row.verdict, "changed": bool(row.changed)} for row in verdicts]
+        rows.append({"choice": choice, "cells": cells})
     return {"claims": claims, "rows": rows}
 
 
-def _cost(runs: pd.DataFrame) -> dict[str, Any]:
-    """Measured seconds a run, by width and arm; all of them together."""
-    arms = list(dict.fromkeys(runs.arm))
-    mean = runs.pivot_table(index="width", columns="arm", values="seconds", aggfunc="mean")
+def _effects(effects: pd.DataFrame) -> Rows:
+    """Every arm against none under other settings: one row per label (setting, width) and arm."""
+    rows = []
+    for (label, arm), of_cell in effects.groupby(["label", "arm"], sort=False):
+        of_quantity = of_cell.set_index("quantity").reindex(EFFECTS)
+        ratios = {row.Index: interval(row) for row in of_quantity.itertuples()}
+        rows.append({"label": label, "arm": arm, "pairs": f"{of_cell.n_pairs.max():g}", **ratios})
+    return rows
+
+
+def _horizon(horizon: pd.DataFrame) -> Rows:
+    """BN's effect at the end of the long horizon, by width."""
+    last = horizon.sort_values("epochs").groupby("width").tail(1).sort_values("width")
+    return [
+        {
+            "width": f"{row.width:g}",
+            "epochs": f"{row.epochs:,}",
+            "pairs": f"{row.n_pairs:g}",
+            "ratio": interval(row),
+            "none": _number(row.slope_none),
+            "batch": _number(row.slope_batch),
+        }
+        for row in last.itertuples()
+    ]
+
+
+def _cost(grid: pd.DataFrame, seconds: float) -> dict[str, Any]:
+    """Measured seconds: the mean over the grid's runs by arm and width, and of all runs in all."""
+    mean = grid.pivot_table(index="arm", columns="width", values="seconds", sort=False)
+    widths = sorted(mean)
     rows = [
-        {"width": f"{width:g}", "runs": int((runs.width == width).sum()),
-         "seconds": [_number(mean.at[width, arm], "–") for arm in arms]}
-        for width in mean.index
-    ]  # fmt: skip
-    return {"arms": arms, "rows": rows, "minutes": f"{runs.seconds.sum() / 60:.3g}"}
+        {"arm": arm, "seconds": [_number(mean.at[arm, width]) for width in widths]}
+        for arm in mean.index
+    ]
+    return {
+        "widths": [f"{width:g}" for width in widths],
+        "rows": rows,
+        "minutes": f"{seconds / 60:.3g}",
+    }
 
 
-def _versions(records: Sequence[Mapping]) -> dict[str, list[str]]:
+def _versions(records: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """What the training jobs ran on: software and processors, each once."""
     versions = {f"{k} {v}" for record in records for k, v in record["versions"].items()}
     return {
@@ -181,28 +318,8 @@ def _versions(records: Sequence[Mapping]) -> dict[str, list[str]]:
     }
 
 
-def _extended(tables: Mapping[str, pd.DataFrame]) -> dict[str, Rows]:
-    """The extended study: BN's effect a setting and width, and at the end of the long horizon."""
-    effects, horizon = tables["effects"], tables["horizon"]
-    settings = []
-    for label, rows in effects.groupby("label", sort=False):
-        of = rows.set_index("quantity")
-        settings.append({
-            "label": label, "pairs": f"{rows.n_pairs.iloc[0]:g}",
-            **{name: interval(of.loc[name]) for name in
-               ("final_test_loss", "epochs_to", "test_over_train")},
-        })  # fmt: skip
-    last = horizon.sort_values("epochs").groupby("width").tail(1).sort_values("width")
-    ends = [
-        {"width": f"{row.width:g}", "epochs": f"{row.epochs:,}", "pairs": f"{row.n_pairs:g}",
-         "ratio": interval(row), "none": _number(row.slope_none), "batch": _number(row.slope_batch)}
-        for row in last.itertuples()
-    ]  # fmt: skip
-    return {"settings": settings, "horizon": ends}
-
-
-def _number(value: float, missing: str = "–") -> str:
+def _number(value: float) -> str:
     """Three significant digits."""
     if pd.isna(value):
-        return missing
+        return "–"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
