@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-from bnstudy.config.members import LOOKS, PACKAGE, path
+from bnstudy.config.members import KINDS, LOOKS, PACKAGE, path
 
 NAME = PACKAGE.name
 
@@ -25,7 +25,7 @@ def closure(*files: Path) -> set[Path]:
         file = waiting.pop()
         if file in found:
             continue
-        if file.is_relative_to(PACKAGE):
+        if _is_ours(file):
             found.add(file)
         waiting += _imported(file)
     return found
@@ -43,6 +43,10 @@ def digest(script: Path, members: Iterable[tuple[str, str]] = (), looks: bool = 
     return whole.hexdigest()
 
 
+def _is_ours(file: Path) -> bool:
+    return file.is_relative_to(PACKAGE)
+
+
 @cache
 def _tree(file: Path) -> ast.Module:
     return ast.parse(file.read_text())
@@ -57,7 +61,7 @@ def _meaning(file: Path, looks: bool) -> str:
             node, clean=False
         ):
             node.body = node.body[1:] or [ast.Pass()]
-    if not looks:
+    if not looks and file.parent == PACKAGE / KINDS["arms"]:
         tree.body = [node for node in tree.body if not _is_look(node)]
     return ast.unparse(tree)
 
@@ -71,9 +75,11 @@ def _is_look(node: ast.stmt) -> bool:
 
 @cache
 def _imported(file: Path) -> list[Path]:
-    """The modules of this package that one file imports itself, packages above them included."""
+    """The modules of this package that one file imports itself; the packages above them, and above
+    the file, which Python runs first."""
+    own = file.relative_to(PACKAGE.parent).with_suffix("").parts if _is_ours(file) else ()
     files = []
-    for name in _names(_tree(file)):
+    for name in [*_names(_tree(file)), ".".join(own)]:
         parts = name.split(".")[1:]
         for depth in range(len(parts) + 1):
             place = PACKAGE.joinpath(*parts[:depth])
