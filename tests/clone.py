@@ -12,6 +12,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PARTS = ["Snakefile", "config.yaml", "environment.yml", "workflow", "src", "paper", "profiles"]
 
+TARGETS = ("all", "extended", "track")  # rules that only ask for files
+
 
 class Clone:
     """A copy of the workflow, in which settings and code may be edited, and its tiny study."""
@@ -30,23 +32,29 @@ class Clone:
 
     def snakemake(self, *arguments: str, **options) -> subprocess.CompletedProcess:
         return subprocess.run(
-            self.command(*arguments), cwd=self.folder, capture_output=True, text=True, check=False,
+            self.command(*arguments),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
             **options,
-        )  # fmt: skip
+        )
 
     def planned(self, *targets: str) -> dict[str, int]:
         """Rule → number of jobs that the next run would do."""
         result = self.snakemake("--dry-run", *targets)
         assert result.returncode == 0, result.stderr
         rows = re.findall(r"^(\w+) +(\d+)$", result.stdout + result.stderr, re.MULTILINE)
-        return {
-            rule: int(count) for rule, count in rows if rule not in ("total", "all", "extended")
-        }
+        return {rule: int(count) for rule, count in rows if rule not in ("total", *TARGETS)}
 
-    def results(self) -> dict[str, bytes]:
-        """The bytes of tables and figures; runs.csv without the measured seconds."""
-        results = self.folder / "results"
-        made = {path.name: path.read_bytes() for part in ("tables", "figures")
-                for path in (results / part).iterdir() if path.is_file()}  # fmt: skip
-        runs = pd.read_csv(results / "tables/runs.csv").drop(columns="seconds")
+    def results(self, scope: str = "") -> dict[str, bytes]:
+        """The bytes of a scope's tables and figures; runs.csv without the measured seconds."""
+        folder = self.folder / "results" / scope
+        made = {
+            path.name: path.read_bytes()
+            for part in ("tables", "figures")
+            for path in (folder / part).iterdir()
+            if path.is_file()
+        }
+        runs = pd.read_csv(folder / "tables/runs.csv").drop(columns="seconds")
         return made | {"runs.csv": runs.to_csv().encode()}

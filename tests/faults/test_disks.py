@@ -9,7 +9,8 @@ from bnstudy.files import read_csv
 from tests.faults.victim import TARGETS, Victim
 
 pytestmark = pytest.mark.extended  # whole studies; tests/unit/test_files.py reads damaged files
-DIRECTORY = "results/training/batch/width_5/seeds_0"
+DIRECTORY = "results/runs/batch-w5-e500/seeds_10"
+DATASET = "results/datasets/article-plain/seeds_10.npz"
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +35,15 @@ def flip(content: bytes) -> bytes:
     [
         (f"{DIRECTORY}/curves.parquet", flip, {"train": 1}),
         (f"{DIRECTORY}/curves.parquet", halve, {"train": 1}),
-        (f"{DIRECTORY}/measures.parquet", flip, {"train": 1}),
+        (f"{DIRECTORY}/snapshots.safetensors", flip, {"train": 1}),
         (f"{DIRECTORY}/checkpoint.safetensors", flip, {"train": 1}),
         (f"{DIRECTORY}/record.json", halve, {"train": 1}),
-        ("results/datasets/seeds_0.npz", flip, {"dataset": 1, "train": 2}),
+        (DATASET, flip, {"dataset": 1, "train": 2}),
         ("results/tables/runs.csv", halve, {"runs": 1}),
-        ("results/tables/curves.parquet", flip, {"curves": 1}),
+        ("results/tables/curves_thinned.parquet", flip, {"curves": 1}),
+        ("results/tables/diagnostics.parquet", flip, {"diagnostics": 1}),
     ],
-)  # fmt: skip
+)
 def test_a_damaged_file_is_named_and_only_it_is_made_anew(
     finished, undisturbed, faults, file, damage, redone
 ):
@@ -108,7 +110,7 @@ def test_a_read_only_disk_is_named(tmp_path, small_disk, faults):
     disk, remount = small_disk
     study = Victim(tmp_path)
     remount("size=200m")
-    assert study.snakemake("--directory", str(disk), "results/datasets/seeds_0.npz").returncode == 0
+    assert study.snakemake("--directory", str(disk), DATASET).returncode == 0
     remount("ro")
     faults.append("read-only disk")
     result = study.snakemake("--directory", str(disk), *TARGETS)

@@ -11,7 +11,7 @@ from tests.faults.victim import Victim
 def test_a_study_in_which_all_diverge_is_made_and_told(tmp_path):
     """Adam's steps are bounded by the learning rate, so that 10 does not suffice; 1e200 does."""
     study = Victim(tmp_path)
-    study.settings["training"]["learning_rate"] = 1e200
+    study.settings["defaults"]["learning_rate"] = 1e200
     result = study.snakemake("all", "extended")
     assert result.returncode == 0, result.stderr[-3000:]
     result = study.snakemake("all", "extended", "--report", "results/report.html")
@@ -20,15 +20,15 @@ def test_a_study_in_which_all_diverge_is_made_and_told(tmp_path):
     runs = read_csv(tables / "runs.csv")
     assert set(runs.status) == {"diverged"}
     for name in runs.run_key:
-        arm, _, seed, _ = name.rsplit("-", 3)
-        logs = "".join(p.read_text() for p in (tmp_path / f"logs/train/{arm}/width_5").iterdir())
-        assert f"{arm}, width 5, seed {seed[1:]} diverged at epoch" in logs
+        cell, seed, _ = name.rsplit("-", 2)
+        logs = "".join(p.read_text() for p in (tmp_path / f"logs/train/{cell}").iterdir())
+        assert f"{cell}, seed {seed[1:]} diverged at epoch" in logs
     claims = read_csv(tables / "claims.csv").set_index("claim").verdict
     assert set(claims[["C1", "C2", "C3"]]) == {"not estimable"}
     tests = read_csv(tables / "significance.csv")
     decided = tests[(tests.role == "primary") & tests.hypothesis.str.match("H[123]")]
     assert set(decided.failed_none) == set(decided.failed_batch) == {4}
-    effects = read_csv(tables / "extended/effects.csv")
+    effects = read_csv(tmp_path / "results/extended/tables/effects.csv")
     assert effects.ratio.isna().all() and set(effects.failed_arm) == {2}
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     experiment = client.get_experiment_by_name("small")

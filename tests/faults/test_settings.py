@@ -17,8 +17,10 @@ from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import update_config
 
-from bnstudy.measures import threshold_columns
-from bnstudy.study import ConfigError, Study, check_yaml, retyped
+from bnstudy.analysis.outcomes import threshold_columns
+from bnstudy.config.checks import ConfigError, check_yaml, retyped
+from bnstudy.config.models import Study
+from bnstudy.config.plan import SCOPES, Plan
 
 ROOT = Path(__file__).parents[2]
 CASES, DRY_RUNS = 100, 3
@@ -37,23 +39,27 @@ def paths(section: dict, above: tuple = ()) -> list[tuple]:
 
 
 NUMBERS = st.one_of(
-    st.integers(), st.sampled_from([0, -1, 1, 2, 2**31, 2**32, 2**63, 10**30, 10**400]),
-    st.floats(), st.sampled_from([0.0, 1e-320, 1e300, 0.5, 1.0, 300.0, math.inf, math.nan]),
-)  # fmt: skip
-TEXTS = st.one_of(
-    st.text(max_size=20),
-    st.sampled_from(["1e-3", "yes", "null", "none", "batch", "[1", "a: b", "../x", "sqlite:///../x",
-                     "sqlite:////etc/x.db", "http://h", "ftp://x", "..", "2022-07-01", "Ж",
-                     "\u202e", "a/b", "x" * 300, "cuda"]),
-)  # fmt: skip
+    st.integers(),
+    st.sampled_from([0, -1, 1, 2, 2**31, 2**32, 2**63, 10**30, 10**400]),
+    st.floats(),
+    st.sampled_from([0.0, 1e-320, 1e300, 0.5, 1.0, 300.0, math.inf, math.nan]),
+)
+ODD_TEXTS = """
+1e-3 yes null [1 ../x sqlite:///../x sqlite:////etc/x.db http://h ftp://x .. 2022-07-01 Ж a/b cuda
+none batch dropout odd shifted sgd cosine full grid original study tuning
+""".split()  # noqa: SIM905
+TEXTS = st.text(max_size=20) | st.sampled_from([*ODD_TEXTS, "a: b", "\u202e", "x" * 300])
 SCALARS = st.one_of(NUMBERS, TEXTS, st.booleans(), st.none(), st.dates())
 VALUES = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=5)
-    | st.dictionaries(st.one_of(st.sampled_from(["first", "count", "widths"]), SCALARS), inner,
-                      max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.dictionaries(
+            st.one_of(st.sampled_from(["first", "count", "width"]), SCALARS), inner, max_size=3
+        )
+    ),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 @st.composite
@@ -68,8 +74,37 @@ def near_values(draw, value):
     if isinstance(value, float):
         return draw(st.floats(0, 10 * abs(value) + 1) | NUMBERS)
     if isinstance(value, list):
-        return draw(st.lists(near_values(value[0]) if value else SCALARS, max_size=6) | VALUES)
-    return draw(TEXTS)
+        item = near_values(draw(st.sampled_from(value)))
+        return draw(st.lists(item, max_size=6) | item | VALUES)
+    return draw(st.just(value) | TEXTS)
+
+
+# Settings that an experiment may name: values that are right as often as not.
+SETTINGS = {
+    "arm": ["none", "batch", "layer-norm", "dropuot"],
+    "task": ["article", "odd", "x"],
+    "inputs": ["plain", "stretched", 1],
+    "width": [5, 10, 0, 5.0],
+    "optimizer": ["adam", "sgd", None],
+    "learning_rate": [0.001, 0.1, 1, -0.1],
+    "schedule": ["constant", "cosine", "step"],
+    "batch_size": ["full", 50, 300, 1000, 1001, 1],
+    "epochs": [20, 500, 0],
+    "steps": [40, 1000, 7],
+    "label_noise": [0, 0.1, "0.1"],
+    "seeds": ["study", "tuning", {"first": 5, "count": 3}, {"first": 5}, "all"],
+}
+
+
+@st.composite
+def experiments(draw) -> dict:
+    """A new experiment: one or a few values of some settings."""
+    names = draw(st.sets(st.sampled_from(sorted(SETTINGS.keys() - {"arm"})), max_size=4))
+    found = {}
+    for name in ("arm", *sorted(names)):
+        value = st.sampled_from(SETTINGS[name][: draw(st.sampled_from([2, 2, 2, None]))])
+        found[name] = draw(value | st.lists(value, max_size=3, unique_by=str))
+    return found
 
 
 @st.composite
@@ -90,6 +125,10 @@ def files(draw) -> str:
                     st.text(max_size=10) | st.sampled_from([key.upper(), f"{key}s", 1, None])
                 )
             section[key] = draw(near_values(default[path[-1]]) | VALUES)
+    if draw(st.booleans()) and isinstance(config.setdefault("experiments", {}), dict):
+        config["experiments"]["new"] = draw(experiments())
+        if draw(st.booleans()):
+            config["default_experiments"] = ["new"]
     text = yaml.safe_dump(config, allow_unicode=draw(st.booleans()))
     match draw(st.integers(0, 19)):
         case 0:  # the same again: keys that stand there twice
@@ -124,25 +163,28 @@ def read(path: Path) -> Study:
 
 def check_meaningful(study: Study) -> None:
     """It can be planned: finite, and with no two things of one name."""
-    names = [variant.name for variant in study.variants()]
-    assert len(set(names)) == len(names)
     columns = [threshold_columns(t) for t in study.analysis.thresholds]
     assert len(set(columns)) == len(columns)
     json.dumps(study.model_dump(), allow_nan=False)
-    for cell in study.cells():
-        assert study.run_settings(cell.arm)
-    jobs = math.ceil(study.grid.seeds.count / study.training.block_size) * len(study.grid.widths)
-    if jobs < 1000:
-        blocks = study.blocks()
-        assert blocks and len(set(blocks)) == len(blocks)
-        assert all(study.block_seeds(block) for block in blocks[:10])
+    plan = Plan(study)
+    names = [cell.name for cell in plan.cells]
+    assert len(set(names)) == len(names)
+    for cell in plan.cells:
+        json.dumps(plan.job_settings(cell), allow_nan=False)
+    for scope in SCOPES:
+        rows = plan.rows(scope)
+        if sum(row["seeds"] for row in rows) < 1000 * study.training.block_size:
+            blocks = plan.blocks(scope)
+            assert len(set(blocks)) == len(blocks) and bool(blocks) == bool(rows)
+            assert all(plan.seeds(block, scope) for block in blocks[:10])
 
 
 def try_many(folder: Path, record_property, cases: int) -> None:
     tried = {"inputs tried": 0, "accepted": 0, "refused": 0, "tracebacks": 0}
 
-    @settings(max_examples=cases, deadline=None, database=None,
-              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @settings(
+        max_examples=cases, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
     @given(files())
     def attempt(text: str) -> None:
         path = folder / "settings.yaml"
@@ -190,9 +232,13 @@ def dry_run(folder: Path, *arguments: str) -> tuple[float, subprocess.CompletedP
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--dry-run", "--quiet"]
     result = subprocess.run(
         [*command, "--snakefile", str(ROOT / "Snakefile"), *arguments],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
         timeout=300,
-    )  # fmt: skip
+    )
     used = getrusage(RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime, result
 
@@ -219,7 +265,7 @@ def check_dry_runs(folder: Path, record_property, count: int) -> None:
             assert str(error).splitlines()[0][:60] in result.stdout, text
         else:
             assert result.returncode == 0, (text, result.stdout[-2000:])
-            assert study.blocks()
+            assert Plan(study).experiments("")
         assert "Traceback" not in result.stdout, text
         assert not (folder / "results").exists()
     record_property("inputs tried", count)
@@ -240,16 +286,20 @@ def test_the_command_refuses_what_the_settings_refuse_often(tmp_path, record_pro
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("grid: {widths: [5]}\ngrid: {widths: [6]}\n", "line 2: grid stands there twice"),
-        ("grid:\n  widths: [5]\n  widths: [6]\n", "line 3: widths stands there twice"),
-        ("grid: {widths: [5, 6\n", "no YAML .*line"),
-        ("grid: &a {widths: *a}\n", "line 1: an alias stands within"),
-        ("a: " + "[" * 5000, "nested too deeply|no YAML"),
+        ("seeds: {study: 5}\nseeds: {study: 6}\n", "line 2: seeds is duplicated"),
+        ("seeds:\n  study: [5]\n  study: [6]\n", "line 3: study is duplicated"),
+        ("experiments: [{a: 1, a: 2}]\n", "line 1: a is duplicated"),
+        ("seeds: {study: [5, 6\n", "not YAML .*line"),
+        ("seeds: &a {study: *a}\n", "nested too deeply"),
+        ("seeds: &a [*a]\n", "nested too deeply"),
+        ("a: " + "[" * 5000, "nested too deeply|not YAML"),
         ('? ""\n: 1\n', "'': unknown key; known here: preview"),
         ('"\\x1E": 1\n', r"'\\x1e': unknown key"),
-        ('grid: {"a\\nb": 1}\n', r"grid.'a\\nb': unknown key"),
-        ("grid: {1: 1}\n", "grid: 1 is no text, so no key; known here: widths"),
-        ("grid: !!python/object/apply:os.getcwd []\n", "no YAML .*tag.*line 1"),
+        ('seeds: {"a\\nb": 1}\n', r"seeds.'a\\nb': unknown key"),
+        ("seeds: {1: 1}\n", "seeds: 1 is no text, so no key; known here: study"),
+        ("experiments: {1: {arm: none}}\n", "experiments: 1 is no text, so no key"),
+        ("arms: {1: {}}\n", "arms: 1 is no text, so no key"),
+        ("seeds: !!python/object/apply:os.getcwd []\n", "not YAML .*tag.*line 1"),
     ],
 )
 def test_what_yaml_readers_pass_over_is_refused(tmp_path, text, says):
@@ -261,8 +311,8 @@ def test_what_yaml_readers_pass_over_is_refused(tmp_path, text, says):
 
 def test_a_file_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "settings.yaml"
-    path.write_bytes(b"grid: \xff\xfe")
-    with pytest.raises(ConfigError, match="no UTF-8"):
+    path.write_bytes(b"seeds: \xff\xfe")
+    with pytest.raises(ConfigError, match="not UTF-8"):
         check_yaml(path)
 
 
@@ -274,8 +324,8 @@ def test_aliases_that_unfold_to_gigabytes_are_refused_shortly(tmp_path):
     with pytest.raises(ConfigError, match="a0: unknown key") as refused:
         read(path)
     assert len(str(refused.value)) < 5000
-    path.write_text("\n".join([*lines, "grid: *a8"]) + "\n")
-    with pytest.raises(ConfigError, match="grid is"):
+    path.write_text("\n".join([*lines, "seeds: *a8"]) + "\n")
+    with pytest.raises(ConfigError, match="seeds is"):
         read(path)
 
 
@@ -288,14 +338,15 @@ def test_texts_of_the_command_line_that_are_no_yaml_stay_texts():
     [
         (("analysis", "thresholds"), [22.58, 0.2258, 0.22580001], "more than one value is 0.2258"),
         (("analysis", "sensitivity_margins"), [1.5], "the equivalence_margin"),
-        (("training", "block_size"), 10**12, None),
-        (("grid", "seeds"), {"first": 0, "count": 1_000_000}, "training jobs, more than"),
-        (("training", "epochs"), 100_000_000, "rows, more than"),
-        (("extended", "minibatches", "sizes"), [2000], "more than the dataset.train_size"),
-        (("extended", "minibatches", "sizes"), [1], "greater than or equal to 2"),
+        (("training", "block_size"), 10**12, "less than or equal to 1000"),
+        (("seeds", "study"), {"first": 1000, "count": 1_000_000}, "training jobs, more than"),
+        (("experiments", "grid", "width"), list(range(1, 70_000)), "training jobs, more than"),
+        (("defaults", "epochs"), 100_000_000, "rows, more than"),
+        (("experiments", "horizon", "epochs"), [10, 100_000_000], "rows, more than"),
+        (("experiments", "minibatches", "batch_size"), 2000, "more than the dataset.train_size"),
         (("dataset", "ranges", "r"), [-1e200, 1e200], "-1000000"),
-        (("probes", "depth", "width"), 100_000, "do not fit the memory"),
-        (("probes", "digits", "channels"), [100_000, 100_000], "do not fit the memory"),
+        (("experiments", "depth", "width"), 100_000, "do not fit the memory"),
+        (("experiments", "digits", "channels"), [100_000, 100_000], "do not fit the memory"),
         (("mlflow", "tracking_uri"), "sqlite:///../x.db", "leaves the study's directory"),
         (("mlflow", "tracking_uri"), "sqlite:////tmp/x.db", "set MLFLOW_TRACKING_URI"),
         (("mlflow", "tracking_uri"), "mlflow.db", "neither a server"),

@@ -58,7 +58,7 @@ def check_yaml(path: str | Path) -> None:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-        _refuse_duplicates(yaml.compose(text, yaml.SafeLoader), path)
+        _refuse_duplicates(yaml.compose(text, yaml.SafeLoader), path, set())
         yaml.safe_load(text)  # tags that YAML does not know, dates that do not exist
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 ({error.reason}); save it as UTF-8") from None
@@ -71,21 +71,26 @@ def check_yaml(path: str | Path) -> None:
         raise ConfigError(f"{path}: not YAML ({' '.join(cause.split())})") from None
 
 
-def _refuse_duplicates(node: yaml.Node | None, path: str | Path) -> None:
+def _refuse_duplicates(
+    node: yaml.Node | None, path: str | Path, done: set[yaml.Node | None]
+) -> None:
+    """`done`: what aliases stand for is looked at once, however often they unfold."""
+    if node in done:
+        return
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _refuse_duplicates(item, path)
-    if not isinstance(node, yaml.MappingNode):
-        return
-    first: dict[str, int] = {}
-    for key, value in node.value:
-        line = key.start_mark.line + 1
-        if isinstance(key, yaml.ScalarNode) and first.setdefault(key.value, line) != line:
-            raise ConfigError(
-                f"{path}, line {line}: {key.value} is duplicated (first in line "
-                f"{first[key.value]}); remove one of them"
-            )
-        _refuse_duplicates(value, path)
+            _refuse_duplicates(item, path, done)
+    if isinstance(node, yaml.MappingNode):
+        first: dict[str, yaml.Node] = {}
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and first.setdefault(key.value, key) is not key:
+                again, before = (k.start_mark.line + 1 for k in (key, first[key.value]))
+                raise ConfigError(
+                    f"{path}, line {again}: {_visible(key.value)} is duplicated (first in line "
+                    f"{before}); remove one of them"
+                )
+            _refuse_duplicates(value, path, done)
+    done.add(node)
 
 
 def explain(error: Mapping[str, Any], model: type[BaseModel]) -> str:
@@ -101,6 +106,8 @@ def explain(error: Mapping[str, Any], model: type[BaseModel]) -> str:
     if error["type"] == "invalid_key":
         within, key = key_path(error["loc"][:-1]), _SHORT.repr(error["input"])
         return f"{within}: {key} is no text, so no key{_suggestion(error['loc'], model)}"
+    if error["loc"][-1:] == ("[key]",):
+        return f"{key_path(error['loc'][:-2])}: {_SHORT.repr(error['input'])} is no text, so no key"
     if place in MEMBER_SETTINGS and error["type"] == "value_error":
         return f"{place}.{message}"  # which names the member and its setting
     if isinstance(error["input"], Mapping):
