@@ -1,20 +1,42 @@
-"""Tables made to a known answer, for the tests of hypotheses, claims and figures."""
+"""Tables made to a known answer, for the tests of comparisons, effects, figures and the paper."""
 
 import numpy as np
 import pandas as pd
 
-FEATURES = ("mean_abs_z", "saturated_share", "effective_rank", "gradient_norm", "path_norm",
-            "jacobian_norm", "jacobian_error")  # fmt: skip
+from bnstudy.config.models import ARTICLE
+from bnstudy.config.plan import SETTINGS, Cell
+
+FEATURES = (
+    "mean_abs_z",
+    "saturated_share",
+    "effective_rank",
+    "gradient_norm",
+    "path_norm",
+    "jacobian_norm",
+    "jacobian_error",
+)
 
 
-def runs(analysis, widths=(100, 300), count=12, speed=0.5, final=1.0, spread=0.1, seed=1,
-         features=0.7, arms=("batch",)):  # fmt: skip
+def runs(
+    analysis,
+    widths=(100, 300),
+    count=12,
+    speed=0.5,
+    final=1.0,
+    spread=0.1,
+    seed=1,
+    features=0.7,
+    arms=("batch",),
+    first=1000,
+    **settings,
+):
     """Runs in which each of `arms` needs `speed` times the epochs of none, ends at `final` times
-    its loss and has `features` times its features."""
+    its loss and has `features` times its features; on `count` seeds from `first` on. `settings`:
+    those that are not the article's."""
     rng = np.random.default_rng(seed)
     rows = []
     for width in widths:
-        for s in range(count):
+        for s in range(first, first + count):
             base = rng.uniform(100, 300)
             for arm in ("none", *arms):
                 of = {"speed": 1.0, "final": 1.0, "features": 1.0}
@@ -22,9 +44,18 @@ def runs(analysis, widths=(100, 300), count=12, speed=0.5, final=1.0, spread=0.1
                     of = {"speed": speed, "final": final, "features": features}
                 noise = np.exp(rng.normal(0, spread, 2))
                 loss = 0.01 * of["final"] * noise[0]
-                row = {"arm": arm, "width": width, "seed": s, "in_grid": True, "status": "finished",
-                       "final_test_loss": loss, "last_test_loss": 1.1 * loss,
-                       "final_train_loss": 0.9 * loss}  # fmt: skip
+                cell = Cell(**ARTICLE | settings | {"arm": arm, "width": width})
+                row = {
+                    "run_key": f"{cell.name}-s{s}",
+                    "cell": cell.name,
+                    **cell.values(),
+                    "seed": s,
+                    "status": "finished",
+                    "final_train_loss": 0.9 * loss,
+                    "final_test_loss": loss,
+                    "last_train_loss": loss,
+                    "last_test_loss": 1.1 * loss,
+                }
                 for index, threshold in enumerate(analysis.thresholds):
                     row[f"epochs_to_{threshold:g}"] = base * (index + 1) * of["speed"] * noise[1]
                     row[f"reached_{threshold:g}"] = True
@@ -35,32 +66,49 @@ def runs(analysis, widths=(100, 300), count=12, speed=0.5, final=1.0, spread=0.1
     return pd.DataFrame(rows)
 
 
+def experiments(**of):
+    """experiments.csv: the cells of the runs given by each experiment's name."""
+    return pd.concat(
+        [
+            made.drop_duplicates("cell")[["cell", *SETTINGS]].assign(
+                experiment=name, first_seed=made.seed.min(), seeds=made.seed.nunique()
+            )
+            for name, made in of.items()
+        ],
+        ignore_index=True,
+    )
+
+
 def gradients(count=12, factors=((2.4, 1.1), (0.9, 1.05)), seed=2, depth=5):
-    """Gradients that grow by these factors a layer: (none, batch), unscaled then fan-in."""
+    """Gradients that grow by these factors per layer: (none, batch), unscaled then fan-in."""
     rng = np.random.default_rng(seed)
-    return pd.DataFrame([
-        {"initialization": name, "arm": arm, "seed": s, "layer": layer,
-         "gradient_norm": (factor * wobble) ** -layer}
+    columns = ["initialization", "arm", "seed", "layer", "gradient_norm"]
+    rows = [
+        (name, arm, s, layer, (factor * wobble) ** -layer)
         for name, pair in zip(("unscaled", "fan-in"), factors, strict=True)
         for arm, factor in zip(("none", "batch"), pair, strict=True)
-        for s in range(count) for wobble in [np.exp(rng.normal(0, 0.01))]
+        for s in range(count)
+        for wobble in [np.exp(rng.normal(0, 0.01))]
         for layer in range(1, depth + 1)
-    ], columns=["initialization", "arm", "seed", "layer", "gradient_norm"])  # fmt: skip
+    ]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def digits(count=12, ratios=(0.8, 0.8), seed=3):
     """Epochs to the threshold, batch this many times none's: dense, then convolutional."""
     rng = np.random.default_rng(seed)
-    return pd.DataFrame([
-        {"network": network, "arm": arm, "seed": s, "threshold": 0.23,
-         "epochs_to_threshold": 20 * (ratio if arm == "batch" else 1) * rng.uniform(0.95, 1.05)}
+    columns = ["network", "arm", "seed", "threshold", "epochs_to_threshold"]
+    rows = [
+        (network, arm, s, 0.23, 20 * (ratio if arm == "batch" else 1) * rng.uniform(0.95, 1.05))
         for network, ratio in zip(("dense", "convolutional"), ratios, strict=True)
-        for arm in ("none", "batch") for s in range(count)
-    ], columns=["network", "arm", "seed", "threshold", "epochs_to_threshold"])  # fmt: skip
+        for arm in ("none", "batch")
+        for s in range(count)
+    ]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def tables(made_runs, count=12, **probes):
-    """The tables that the tests of hypotheses need."""
+    """The tables that the claims need. `probes`: `factors` of the gradients, `ratios` on digits."""
     return {
         "runs": made_runs,
         "gradients": gradients(count, **{k: v for k, v in probes.items() if k == "factors"}),

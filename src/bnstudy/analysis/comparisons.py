@@ -384,7 +384,8 @@ def _trend(
         d = np.stack(list(whole.values()), axis=1)
         slopes = statistics.slopes(np.log10(list(whole)), d)
     named = replace(part, quantity=f"{part.trend}: d against width")
-    comparison = Comparison(named, np.empty(0), np.empty(0), slopes)
+    unknown = np.full_like(slopes, math.nan)  # a slope belongs to a seed, not to an arm
+    comparison = Comparison(named, unknown, unknown, slopes)
     effect = effect_of(slopes, analysis, part.name, "trend")
     tests = {
         "Page": partial(statistics.page_trend, -d, analysis.alpha),

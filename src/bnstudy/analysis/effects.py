@@ -66,7 +66,7 @@ def effects(
         test_over_train=(runs.final_test_loss / runs.final_train_loss).where(finished),
     )
     runs = runs[~runs.seed.isin(study.seeds.tuning.range)]
-    widest, seeds = runs[runs.usual].width.max(), runs[~runs.usual].seed
+    widest, seeds = float(runs[runs.usual].width.max()), runs[~runs.usual].seed
     rows = []
     for cell in _compared(runs, study):
         peers = runs[has_settings(runs, {name: cell[name] for name in study.reference})]

@@ -155,7 +155,7 @@ def layer_factors(gradients: pd.DataFrame) -> pd.Series:
     """`layer_factor` of gradients.csv, by initialization, arm and seed."""
     index = ["initialization", "arm", "seed"]
     norms = gradients.pivot(index=index, columns="layer", values="gradient_norm")
-    depth = norms.columns.max()
+    depth = int(norms.columns.max())
     return layer_factor(norms[1], norms[depth], depth)
 
 

@@ -1,9 +1,8 @@
 """Tests and intervals for paired comparisons: arrays in, results out.
 
-`d`, shape (n,), are the differences of n pairs, one number a pair. Nothing here knows what they
-measure. Where data cannot answer, `NotEstimable` is raised with the reason; wrong arguments
-(shapes, levels, names) raise a plain `ValueError`. Random numbers come from the caller's generator
-only.
+`d` are the differences of the pairs, one number per pair. Nothing here knows what they measure.
+Where data cannot answer, `NotEstimable` is raised with the reason; wrong arguments (shapes, levels,
+names) raise a plain `ValueError`. Random numbers come from the caller's generator only.
 
 Every test asks for at least `fewest_pairs(alpha)` pairs, and for differences that differ, also
 where its own formula would give a number: so the tests and intervals of one comparison are
@@ -17,6 +16,7 @@ from math import ceil, log2
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int, Num, Shaped
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
@@ -24,6 +24,10 @@ from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
 Alternative = Literal["two-sided", "less", "greater"]
+Differences = Num[np.ndarray, "pair"]
+Times = Num[np.ndarray, "run"]
+Events = Shaped[np.ndarray, "run"]  # false where a time is right-censored
+Share = Float64[np.ndarray, "limit"]
 
 # Two numbers computed in different orders count as equal where they differ by less than this share
 # of the largest one around.
@@ -53,7 +57,7 @@ def fewest_pairs(alpha: float) -> int:
     return ceil(1 - log2(alpha))
 
 
-def _finite(values: np.ndarray, what: str) -> np.ndarray:
+def _finite(values: np.ndarray, what: str) -> Float64[np.ndarray, "value"]:
     """`values` as floats, shape (n,); NotEstimable where there are none or one is not finite."""
     values = np.asarray(values, dtype=float)
     if values.ndim != 1:
@@ -65,8 +69,8 @@ def _finite(values: np.ndarray, what: str) -> np.ndarray:
     return values
 
 
-def _differences(d: np.ndarray, alpha: float) -> np.ndarray:
-    """`d` checked, shape (n,): finite, enough of them for alpha, neither all zero nor all equal."""
+def _differences(d: Differences, alpha: float) -> Float64[np.ndarray, "pair"]:
+    """`d` checked: finite, enough of them for alpha, neither all zero nor all equal."""
     d, fewest = _finite(d, "differences"), fewest_pairs(alpha)
     largest = np.abs(d).max()
     if d.size < fewest:
@@ -80,7 +84,7 @@ def _differences(d: np.ndarray, alpha: float) -> np.ndarray:
     return d
 
 
-def _flippable(d: np.ndarray, alpha: float) -> np.ndarray:
+def _flippable(d: Differences, alpha: float) -> Float64[np.ndarray, "pair"]:
     """`_differences`, of which enough are not zero: flipping the sign of a zero changes nothing."""
     d, fewest = _differences(d, alpha), fewest_pairs(alpha)
     nonzero = np.count_nonzero(np.abs(d) > _ROUNDING * np.abs(d).max())
@@ -90,7 +94,7 @@ def _flippable(d: np.ndarray, alpha: float) -> np.ndarray:
 
 
 def sign_flip(
-    d: np.ndarray,
+    d: Differences,
     alternative: Alternative = "two-sided",
     *,
     rng: np.random.Generator,
@@ -99,9 +103,9 @@ def sign_flip(
 ) -> float:
     """p of the paired permutation test that d is symmetric about 0, by its mean (Fisher 1935, §21).
 
-    `d` has shape (n,). Exact, over all 2**n sign patterns, where 2**n <= resamples (n <= 16 by
-    default); else `resamples` random patterns with the observed one counted, p = (b+1)/(B+1)
-    (Phipson & Smyth 2010). Two-sided p is twice the smaller one-sided p. `alternative` is about the
+    Exact, over all 2**n sign patterns, where 2**n <= resamples (n <= 16 by default); else
+    `resamples` random patterns with the observed one counted, p = (b+1)/(B+1) (Phipson & Smyth
+    2010). Two-sided p is twice the smaller one-sided p. `alternative` is about the
     mean of d. By default it takes about 0.15 s at n = 30, 0.4 s at n = 16 (all 65,536 patterns).
 
     The statistic is mean(d)/mean(|d|) + 2: scipy calls values equal that differ by less than 100
@@ -125,7 +129,7 @@ def sign_flip(
     return float(result.pvalue)
 
 
-def _signed_rank_null(ranks: Iterable[int]) -> np.ndarray:
+def _signed_rank_null(ranks: Iterable[int] | Int[np.ndarray, "pair"]) -> Float64[np.ndarray, "sum"]:
     """P(R₊ = k) for k = 0 … Σ ranks, where each rank (an integer) counts with probability 1/2.
 
     A convolution over the ranks; 1 … n give Wilcoxon's null distribution (R's dsignrank).
@@ -136,7 +140,7 @@ def _signed_rank_null(ranks: Iterable[int]) -> np.ndarray:
     return pmf
 
 
-def _tied_signed_rank_p(d: np.ndarray, alternative: Alternative) -> float:
+def _tied_signed_rank_p(d: Differences, alternative: Alternative) -> float:
     """p of R₊ given the observed midranks: all sign patterns of the non-zero d, exactly."""
     doubled = np.rint(2 * stats.rankdata(np.abs(d))).astype(int)  # midranks are multiples of 1/2
     pmf, r_plus = _signed_rank_null(doubled[d != 0]), doubled[d > 0].sum()
@@ -146,15 +150,15 @@ def _tied_signed_rank_p(d: np.ndarray, alternative: Alternative) -> float:
 
 
 def wilcoxon(
-    d: np.ndarray, alternative: Alternative = "two-sided", *, alpha: float = 0.05
+    d: Differences, alternative: Alternative = "two-sided", *, alpha: float = 0.05
 ) -> float:
     """p of Wilcoxon's signed-rank test that d is symmetric about 0; always exact.
 
-    `d` has shape (n,). Without ties in |d| and zeros: scipy's exact test. With them scipy would
-    turn to the normal approximation (n > 13), so the exact null distribution given the midranks is
-    convolved here. Zeros take part in the ranking, but have no sign (Pratt 1959; the same p as with
-    the split zeros of `signed_rank_sums`). Ties are exact equalities: round d where its last digits
-    mean nothing.
+    Without ties in |d| and zeros: scipy's exact test. With them scipy would turn to the normal
+    approximation (n > 13), so the exact null distribution given the midranks is convolved here.
+    Zeros take part in the ranking, but have no sign (Pratt 1959; the same p as with zeros split
+    evenly between the signs). Ties are exact equalities: round d where its last digits mean
+    nothing.
 
     Raises NotEstimable as `sign_flip` does.
     """
@@ -166,29 +170,14 @@ def wilcoxon(
     return float(stats.wilcoxon(d, alternative=alternative, method="exact").pvalue)
 
 
-def signed_rank_sums(d: np.ndarray) -> tuple[float, float]:
-    """(R₊, R₋): the ranks of |d| summed over d > 0 and d < 0, zeros split evenly (Demšar 2006).
-
-    `d` has shape (n,); ties get their mean rank; R₊ + R₋ = n(n+1)/2 (Demšar drops one of an odd
-    number of zeros, this splits it as well). Ties are exact equalities: round d first. Raises
-    NotEstimable where d is empty, not finite or all zero.
-    """
-    d = _finite(d, "differences")
-    if not d.any():
-        raise NotEstimable("all differences are zero")
-    ranks = stats.rankdata(np.abs(d))
-    split = ranks[d == 0].sum() / 2
-    return float(ranks[d > 0].sum() + split), float(ranks[d < 0].sum() + split)
-
-
-def hodges_lehmann(d: np.ndarray, confidence: float = 0.95) -> Interval:
+def hodges_lehmann(d: Differences, confidence: float = 0.95) -> Interval:
     """Median of the Walsh averages (dᵢ + dⱼ)/2, i <= j, with its distribution-free interval.
 
-    `d` has shape (n,). The interval holds the shifts that Wilcoxon's exact two-sided test does not
-    reject: from the q-th smallest to the q-th largest Walsh average, q the smallest integer with
-    P(R₊ <= q) >= (1 − confidence)/2, at least 1 (Hollander & Wolfe, Nonparametric Statistical
-    Methods, §3.3; R's wilcox.test(conf.int = TRUE), exact case). Its coverage for symmetric,
-    continuous d is 1 − 2 P(R₊ <= q − 1) >= confidence; with ties it is larger still.
+    The interval holds the shifts that Wilcoxon's exact two-sided test does not reject: from the
+    q-th smallest to the q-th largest Walsh average, q the smallest integer with P(R₊ <= q) >=
+    (1 − confidence)/2, at least 1 (Hollander & Wolfe, Nonparametric Statistical Methods, §3.3;
+    R's wilcox.test(conf.int = TRUE), exact case). Its coverage for symmetric, continuous d is 1
+    − 2 P(R₊ <= q − 1) >= confidence; with ties it is larger still.
 
     Raises NotEstimable: d not finite or all equal, or so few pairs that no finite interval reaches
     the confidence (n < `fewest_pairs(1 - confidence)`).
@@ -201,7 +190,7 @@ def hodges_lehmann(d: np.ndarray, confidence: float = 0.95) -> Interval:
 
 
 def bca_mean(
-    d: np.ndarray,
+    d: Differences,
     confidence: float = 0.95,
     *,
     rng: np.random.Generator,
@@ -209,9 +198,9 @@ def bca_mean(
 ) -> Interval:
     """Mean of d with its bias-corrected and accelerated bootstrap interval (Efron 1987), by scipy.
 
-    `d` has shape (n,). The interval is a little too short at small n: it takes the variance with
-    divisor n and normal quantiles, so for normal d a nominal 95 % cover about P(|t₍ₙ₋₁₎| <
-    1.96 √((n−1)/n)), 93.6 % at n = 30 (simulated, 6,000 data sets: 93.2 %; 90.6 % at n = 12).
+    The interval is a little too short at small n: it takes the variance with divisor n and normal
+    quantiles, so for normal d a nominal 95 % cover about P(|t₍ₙ₋₁₎| < 1.96 √((n−1)/n)), 93.6 %
+    at n = 30 (simulated, 6,000 data sets: 93.2 %; 90.6 % at n = 12).
 
     Raises NotEstimable: d not finite or all equal, fewer than `fewest_pairs(1 - confidence)` pairs,
     or a degenerate bootstrap distribution.
@@ -232,10 +221,10 @@ def bca_mean(
     return Interval(float(d.mean()), float(low), float(high))
 
 
-def tost(d: np.ndarray, margin: float, alpha: float = 0.05) -> tuple[float, Interval]:
+def tost(d: Differences, margin: float, alpha: float = 0.05) -> tuple[float, Interval]:
     """Equivalence within ±margin by two one-sided paired t tests (Schuirmann 1987), by statsmodels.
 
-    `d` has shape (n,). Returns p (the larger of the two) and the mean of d with its t interval of
+    Returns p (the larger of the two) and the mean of d with its t interval of
     level 1 − 2·alpha: p < alpha exactly where that interval lies inside (−margin, margin).
 
     Raises NotEstimable: d not finite or all equal, or fewer than `fewest_pairs(alpha)` pairs.
@@ -248,8 +237,8 @@ def tost(d: np.ndarray, margin: float, alpha: float = 0.05) -> tuple[float, Inte
     return float(p), Interval(float(described.mean), float(low), float(high))
 
 
-def holm(p: np.ndarray, m: int | None = None) -> np.ndarray:
-    """Holm's (1979) adjusted p, shape and order as `p` (k,), by statsmodels.
+def holm(p: Num[np.ndarray, "test"], m: int | None = None) -> Float64[np.ndarray, "test"]:
+    """Holm's (1979) adjusted p, in the order of `p`, by statsmodels.
 
     `m` >= k is the size of the family where only k of its hypotheses are estimable; the others
     count as p = 1. ValueError where a p is not in [0, 1] or m < k.
@@ -264,20 +253,22 @@ def holm(p: np.ndarray, m: int | None = None) -> np.ndarray:
     return multipletests(family, method="holm")[1][: p.size] if m else p
 
 
-def _observations(times: np.ndarray, events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Times as finite floats and events as bools, both of shape (n,)."""
+def _observations(
+    times: Times, events: Events
+) -> tuple[Float64[np.ndarray, "run"], Bool[np.ndarray, "run"]]:
+    """Times as finite floats and events as bools."""
     times, events = _finite(times, "times"), np.asarray(events, dtype=bool)
     if times.shape != events.shape:
         raise ValueError(f"times {times.shape} and events {events.shape} differ in shape")
     return times, events
 
 
-def page_trend(values: np.ndarray, alpha: float = 0.05) -> float:
+def page_trend(values: Num[np.ndarray, "subject treatment"], alpha: float = 0.05) -> float:
     """p of Page's (1963) trend test: do values rise along the columns? By scipy.
 
-    `values` has shape (n, k): a row a subject, a column a treatment, in the order of the trend.
-    Raises NotEstimable: fewer than three columns, values not finite, or fewer than
-    `fewest_pairs(alpha)` rows.
+    `values`: one row per subject, one column per treatment, in the order of the trend. Raises
+    NotEstimable: fewer than three columns, values not finite, or fewer than `fewest_pairs(alpha)`
+    rows.
     """
     values = np.asarray(values, dtype=float)
     if values.ndim != 2 or values.shape[1] < 3:
@@ -288,16 +279,18 @@ def page_trend(values: np.ndarray, alpha: float = 0.05) -> float:
     return float(stats.page_trend_test(values).pvalue)
 
 
-def slopes(x: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Least-squares slope of each row of `values` (n, k) on x (k,): (n,)."""
+def slopes(
+    x: Num[np.ndarray, "column"], values: Num[np.ndarray, "row column"]
+) -> Float64[np.ndarray, "row"]:
+    """Least-squares slope of each row of `values` on x."""
     centred = np.asarray(x, dtype=float) - np.mean(x)
     return values @ centred / (centred @ centred)
 
 
 def performance_profile(
-    values: np.ndarray, limits: np.ndarray, confidence: float = 0.95
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Share of `values` (n,) at or below each of `limits` (k,), and its interval: (k,) each.
+    values: Num[np.ndarray, "run"], limits: Num[np.ndarray, "limit"], confidence: float = 0.95
+) -> tuple[Share, Share, Share]:
+    """Share of `values` at or below each of `limits`, and its interval.
 
     The score distribution of Agarwal et al. 2021 (rliable), with the exact (Clopper-Pearson)
     interval of a share, pointwise, by statsmodels. A value that is not finite is above every limit.
@@ -310,11 +303,12 @@ def performance_profile(
     return count / values.size, low, high
 
 
-def kaplan_meier(times: np.ndarray, events: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Kaplan–Meier estimate of P(T > t): the distinct times (k,), and survival at each (k,).
+def kaplan_meier(
+    times: Times, events: Events
+) -> tuple[Float64[np.ndarray, "time"], Float64[np.ndarray, "time"]]:
+    """Kaplan–Meier estimate of P(T > t): the distinct times, and survival at each.
 
-    `times` and `events` have shape (n,); events is False where a time is right-censored. By
-    scipy's ecdf. Survival steps down at each time and holds until the next; it is 1 before the
+    By scipy's ecdf. Survival steps down at each time and holds until the next; it is 1 before the
     first, and 1 throughout where all are censored. Raises NotEstimable: no or non-finite times.
     """
     times, events = _observations(times, events)
@@ -322,13 +316,13 @@ def kaplan_meier(times: np.ndarray, events: np.ndarray) -> tuple[np.ndarray, np.
     return survival.quantiles, survival.probabilities
 
 
-def logrank_scores(times: np.ndarray, events: np.ndarray) -> np.ndarray:
-    """Log-rank scores, shape (n,): event − Nelson–Aalen cumulative hazard at its time.
+def logrank_scores(times: Times, events: Events) -> Float64[np.ndarray, "run"]:
+    """Log-rank scores: event − Nelson–Aalen cumulative hazard at its time.
 
-    `times` and `events` have shape (n,), all groups pooled; events is False where a time is
-    right-censored. These are the martingale residuals of the pooled sample (Kalbfleisch & Prentice,
-    The Statistical Analysis of Failure Time Data, ch. 7). All scores sum to 0; those of one group
-    sum to its observed minus its expected number of events in the log-rank test, ties included.
+    All groups pooled. These are the martingale residuals of the pooled sample (Kalbfleisch &
+    Prentice, The Statistical Analysis of Failure Time Data, ch. 7). All scores sum to 0; those of
+    one group sum to its observed minus its expected number of events in the log-rank test, ties
+    included.
 
     Raises NotEstimable: no or non-finite times, no event.
     """
@@ -342,10 +336,10 @@ def logrank_scores(times: np.ndarray, events: np.ndarray) -> np.ndarray:
 
 
 def paired_logrank(
-    times_a: np.ndarray,
-    events_a: np.ndarray,
-    times_b: np.ndarray,
-    events_b: np.ndarray,
+    times_a: Times,
+    events_a: Events,
+    times_b: Times,
+    events_b: Events,
     alternative: Alternative = "two-sided",
     *,
     rng: np.random.Generator,
@@ -354,7 +348,7 @@ def paired_logrank(
 ) -> float:
     """p of the log-rank test for n pairs, by swapping the arms within pairs at random.
 
-    All arrays have shape (n,); entry i of a and of b are one pair. alternative="greater": more of
+    Entry i of a and of b are one pair. alternative="greater": more of
     a's events than expected, that is **a's events come earlier (a is faster)**; "less": later.
 
     Swapping leaves the pooled sample, hence all `logrank_scores`, as they are, and flips the sign
