@@ -6,13 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from jobs import BATCH_NORM, RANGES, data_of
 
-from bnstudy.data import make_data
-from bnstudy.depth import gradient_norms, initial_weights, probe
-from bnstudy.measures import gradient_pairs, layer_factor, layer_factors
+from bnstudy.analysis.outcomes import gradient_pairs, layer_factor, layer_factors
+from bnstudy.experiment.depth import gradient_norms, initial_weights, measure_gradients
 
-BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-6, "correction": 1}
-RANGES = {name: [-1.0, 1.0] for name in "rgb"}
 SMALL = {
     "width": 5, "depth": 4, "initializations": ["unscaled", "fan-in"], "batch_norm": BATCH_NORM,
     "dataset": {"train_size": 20, "test_size": 1, "ranges": RANGES},
@@ -45,7 +43,7 @@ def test_rotations_keep_the_norm():
 
 def test_with_bn_the_scale_of_the_hidden_weights_does_not_matter():
     """Ioffe & Szegedy 2015, section 3.3; exact but for ε, 1e-6 beside variances of at least 1/3."""
-    data = make_data([3], 50, 1, RANGES)
+    data = data_of([3], 50, 1)
     x, t = torch.from_numpy(data.train_inputs[0]), torch.from_numpy(data.train_targets[0])
     *hidden, output = initial_weights(3, width=8, depth=5, initialization="unscaled")
     norms = gradient_norms([*hidden, output], x, t, BATCH_NORM)
@@ -73,7 +71,7 @@ def test_bn_and_relu_make_gradients_explode_at_the_published_rate(seed):
 def test_the_factors_are_those_of_the_pilot():
     """STUDY.md, H4: unscaled 2.37 -> 1.13, scaled 0.96 -> 1.12; one seed lies within 5 %."""
     settings = SMALL | {"width": 100, "depth": 50}
-    factors = layer_factors(probe([0], **settings | {"dataset": SMALL["dataset"] | {
+    factors = layer_factors(measure_gradients([0], **settings | {"dataset": SMALL["dataset"] | {
         "train_size": 1000}}))  # fmt: skip
     pilot = {("unscaled", "none"): 2.37, ("unscaled", "batch"): 1.13,
              ("fan-in", "none"): 0.96, ("fan-in", "batch"): 1.12}  # fmt: skip
@@ -91,12 +89,12 @@ def test_both_initializations_are_the_same_draw():
 
 
 def test_the_table_is_tidy_and_repeats_whatever_the_threads_and_other_seeds():
-    table = probe([5, 6], **SMALL)
+    table = measure_gradients([5, 6], **SMALL)
     assert list(table) == ["initialization", "arm", "seed", "layer", "gradient_norm"]
     assert not table.duplicated(["initialization", "arm", "seed", "layer"]).any()
     assert len(table) == 2 * 2 * 2 * 4 and set(table.layer) == {1, 2, 3, 4}
     torch.set_num_threads(2)
-    alone = probe([6], **SMALL)
+    alone = measure_gradients([6], **SMALL)
     rest = table[table.seed == 6].reset_index(drop=True)
     pd.testing.assert_frame_equal(alone, rest, check_exact=True)
 

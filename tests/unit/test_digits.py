@@ -7,8 +7,15 @@ import pandas as pd
 import pytest
 import torch
 
-from bnstudy.digits import ARMS, NETWORKS, make_network, make_split, probe, train
-from bnstudy.measures import digits_pairs
+from bnstudy.analysis.outcomes import digits_pairs
+from bnstudy.experiment.digits import (
+    ARMS,
+    NETWORKS,
+    make_network,
+    make_split,
+    train,
+    train_networks,
+)
 
 SIZES = {"widths": [32, 32], "channels": [8, 16]}
 TRAINING = {"epochs": 2, "batch_size": 128, "learning_rate": 0.01}
@@ -101,31 +108,33 @@ def test_training_starts_near_guessing_and_learns():
 
 
 def test_the_tables_are_tidy_and_repeat_whatever_the_threads_and_other_seeds():
-    runs, curves = probe([3, 4], **SETTINGS, **TRAINING)
+    runs, curves = train_networks([3, 4], **SETTINGS, **TRAINING)
     assert len(runs) == 2 * 2 * 2 and len(curves) == len(runs) * 2
     assert not runs.duplicated(["network", "arm", "seed"]).any()
     assert not curves.duplicated(["network", "arm", "seed", "epoch"]).any()
     torch.set_num_threads(2)
-    for table, alone in zip((runs, curves), probe([4], **SETTINGS, **TRAINING), strict=True):
+    for table, alone in zip(
+        (runs, curves), train_networks([4], **SETTINGS, **TRAINING), strict=True
+    ):
         rest = table[table.seed == 4].reset_index(drop=True)
         pd.testing.assert_frame_equal(rest, alone, check_exact=True)
 
 
 def test_a_run_is_measured_by_the_first_epoch_at_or_below_the_threshold():
-    _, curves = probe([3], **SETTINGS, **TRAINING)
+    _, curves = train_networks([3], **SETTINGS, **TRAINING)
     losses = curves[(curves.network == "dense") & (curves.arm == "none")].validation_loss.to_list()
     assert losses[0] > losses[1]
     for threshold, needed, reached in (
         (losses[0], 1, True), (losses[1], 2, True), (losses[1] / 2, 2, False),
     ):  # fmt: skip
-        runs, _ = probe([3], **SETTINGS | {"threshold": threshold}, **TRAINING)
+        runs, _ = train_networks([3], **SETTINGS | {"threshold": threshold}, **TRAINING)
         run = runs.iloc[0]
         assert (run.epochs_to_threshold, run.reached) == (needed, reached)
         assert run.final_validation_loss == losses[-1]
 
 
 def test_a_run_that_diverges_is_recorded():
-    runs, curves = probe([3], **SETTINGS, **TRAINING | {"learning_rate": 1e38})
+    runs, curves = train_networks([3], **SETTINGS, **TRAINING | {"learning_rate": 1e38})
     assert len(runs) == len(NETWORKS) * len(ARMS) and len(curves) == 2 * len(runs)
     lost = runs[~np.isfinite(runs.final_validation_loss)]
     assert len(lost) and not lost.reached.any() and (lost.epochs_to_threshold == 2).all()

@@ -6,28 +6,26 @@ import sys
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from jobs import data_of
 
-from bnstudy.data import make_data
+from bnstudy.experiment.data import read_data, write_data
 from bnstudy.files import (
     DamagedFile,
     atomic,
     check_digests,
     digests,
+    parquet_writer,
     read_csv,
-    read_curves,
-    read_data,
     read_json,
     read_parquet,
     read_tensors,
     write_csv,
-    write_data,
     write_json,
     write_parquet,
     write_tensors,
 )
-
-RANGES = {"r": [-1.0, 1.0], "g": [-1.0, 1.0], "b": [-1.0, 1.0]}
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -37,14 +35,6 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
-
-
-def test_data_reads_back_and_has_the_same_bytes_each_time(tmp_path):
-    data = make_data([4, 9], 30, 10, RANGES)
-    write_data(tmp_path / "a.npz", data)
-    write_data(tmp_path / "b.npz", data)
-    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-    assert read_data(tmp_path / "a.npz").digests() == data.digests()
 
 
 def test_tables_keep_every_bit_and_the_arm_none(tmp_path):
@@ -64,16 +54,31 @@ def test_tensors_read_back(tmp_path):
     np.testing.assert_array_equal(back["w"], tensors["w"])
 
 
-def test_curves_can_be_read_by_width(tmp_path):
+def test_rows_can_be_read_by_value(tmp_path):
     tables = [pa.table({"width": [w] * 2, "epoch": [0, 1]}) for w in (10, 30)]
     write_parquet(tmp_path / "c.parquet", tables)
-    assert read_curves(tmp_path / "c.parquet", width=30).width.tolist() == [30, 30]
-    assert len(read_curves(tmp_path / "c.parquet")) == 4
+    rows = read_parquet(tmp_path / "c.parquet", width=30, epoch=[1, 2])
+    assert rows.to_pylist() == [{"width": 30, "epoch": 1}]
+    assert len(read_parquet(tmp_path / "c.parquet")) == 4
+    assert pq.read_metadata(tmp_path / "c.parquet").num_row_groups == 2
+
+
+def test_a_table_written_in_parts_appears_whole_or_not_at_all(tmp_path):
+    part, path = pa.table({"epoch": [0, 1]}), tmp_path / "c.parquet"
+    with parquet_writer(path, part.schema) as write:
+        write(part)
+        write(part)
+        assert not path.exists()
+    assert read_parquet(path)["epoch"].to_pylist() == [0, 1, 0, 1]
+    with pytest.raises(RuntimeError), parquet_writer(path, part.schema) as write:
+        write(part)
+        raise RuntimeError
+    assert len(read_parquet(path)) == 4 and list(tmp_path.iterdir()) == [path]
 
 
 def written(folder) -> dict:
     """A file of each format: path → reader."""
-    data = make_data([4, 9], 30, 10, RANGES)
+    data = data_of([4, 9], 30, 10)
     rng = np.random.default_rng(1)
     write_data(folder / "data.npz", data)
     rows = pa.table({"width": [10] * 500, "loss": rng.lognormal(size=500)})

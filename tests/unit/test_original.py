@@ -13,10 +13,10 @@ import pandas as pd
 import pytest
 import torch
 
-from bnstudy.data import make_data
-from bnstudy.networks import make_network
-from bnstudy.study import Study
-from bnstudy.training import Training
+from bnstudy.config.models import Study
+from bnstudy.config.plan import Plan
+from bnstudy.experiment.block import make_training
+from bnstudy.experiment.data import make_data
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "original_width300_seed0.csv.gz"
 
@@ -25,12 +25,10 @@ REFERENCE = Path(__file__).parents[1] / "reference" / "original_width300_seed0.c
 def curves(request, default_config):
     """(arm, our curves (epochs, 2), the original's) with the repository's own settings."""
     torch.set_num_threads(1)
-    study, arm = Study.from_config(default_config), request.param
-    settings, (width, seed) = study.run_settings(arm), study.original.model_dump().values()
-    data = make_data([seed], **settings["dataset"])
-    network = make_network(arm, width, [seed], batch_norm=settings.get("batch_norm"))
-    options = settings["training"]
-    ours = Training(network, data, learning_rate=options["learning_rate"]).run(options["epochs"])
+    plan, arm = Plan(Study.from_config(default_config)), request.param
+    settings = plan.job_settings(plan.block(f"{arm}-w300", 0).cell)
+    data = make_data([0], settings["task"], settings["inputs"], **settings["dataset"])
+    ours = make_training(data, settings).run(settings["epochs"])
     reference = pd.read_csv(REFERENCE)
     theirs = reference[[f"train_{arm}", f"test_{arm}"]].to_numpy()
     return arm, np.concatenate([ours.train_loss, ours.test_loss]).T, theirs

@@ -5,14 +5,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jobs import BATCH_NORM, data_of, network_of
+from jobs import curves_of as curves
+from jobs import training_of as make
 
-from bnstudy import fused
-from bnstudy.data import make_data
-from bnstudy.networks import Affine, BatchNorm, Linear, make_network
-from bnstudy.training import Training, flatten, folded_objective, plain_objective
-
-RANGES = {"r": [-1.0, 1.0], "g": [-1.0, 1.0], "b": [-1.0, 1.0]}
-BN = {"momentum": 0.9, "epsilon": 1e-6, "correction": 1}
+from bnstudy.experiment import kernels
+from bnstudy.experiment.layers import Affine, BatchNorm, Linear, split
+from bnstudy.experiment.training import (
+    Training,
+    affine_objective,
+    flatten,
+    plain_objective,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -20,28 +24,11 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-def make(arm, width, seeds, sizes=(1000, 300), **options):
-    data = make_data(seeds, *sizes, RANGES)
-    network = make_network(
-        arm, width, seeds,
-        inputs=torch.from_numpy(data.train_inputs), batch_norm=BN, dropout={"rate": 0.3},
-    )  # fmt: skip
-    return Training(network, data, **{"learning_rate": 1e-3} | options)
-
-
-def curves(arm, width, seeds, epochs, **options):
-    result = make(arm, width, seeds, **options).run(epochs)
-    return np.stack([result.train_loss, result.test_loss])
-
-
-ARMS = ["none", "batch", "batch-matched", "none-standardized", "dropout"]
-CASES = [(arm, w, None) for arm in ARMS[:2] for w in (10, 30, 37, 300)] + [
-    *((arm, 37, None) for arm in ARMS[2:]), *((arm, 37, 300) for arm in ARMS[:2])
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("arm", "width", "batch_size"), CASES)
+@pytest.mark.parametrize("batch_size", ["full", 300])
+@pytest.mark.parametrize("width", [10, 30, 37, 300])
+@pytest.mark.parametrize("arm", ["none", "batch"])
 def test_results_do_not_depend_on_how_seeds_are_cut_into_blocks(arm, width, batch_size):
+    """Of the other arms: test_members_experiment."""
     seeds, options = list(range(10)), {"batch_size": batch_size}
     whole = curves(arm, width, seeds, 30, **options)
     pieces = [seeds[0:3], seeds[3:4], seeds[4:10]]
@@ -58,8 +45,8 @@ def test_without_bn_the_fast_path_follows_the_definition_over_2000_epochs():
 def test_with_bn_the_fast_path_follows_the_definition_over_500_epochs():
     """To 1e-9, where the definition takes the gradient of the bias before BN as the 0 that it is.
 
-    In exact arithmetic that bias has no effect, and in the fold it cancels. In the definition its
-    gradient is rounding noise of about 1e-12, which Adam divides by itself + 1e-8.
+    In exact arithmetic that bias has no effect, and in the affine map it cancels. In the definition
+    its gradient is rounding noise of about 1e-12, which Adam divides by itself + 1e-8.
     """
     fast = curves("batch", 30, [1, 2], 500)
     definition = make("batch", 30, [1, 2], objective=plain_objective)
@@ -83,7 +70,7 @@ def test_what_the_bias_before_bn_adds_to_the_definition():
 @pytest.mark.parametrize("arm", ["none", "batch"])
 def test_the_path_for_gpus_follows_the_fast_path(arm):
     """On the CPU: the same arithmetic but for the order of sums. To 1e-9 over 200 epochs."""
-    gpu_path = curves(arm, 30, [1, 2], 200, objective=folded_objective)
+    gpu_path = curves(arm, 30, [1, 2], 200, objective=affine_objective)
     np.testing.assert_allclose(gpu_path, curves(arm, 30, [1, 2], 200), rtol=1e-9)
 
 
@@ -106,7 +93,7 @@ def test_without_a_gpu_the_device_is_refused_with_a_remedy():
 
 def test_minibatches_of_everything_are_the_full_batch():
     """In another order, so to rounding; without BN, because of the bias before it (see above)."""
-    whole, shuffled = (curves("none", 20, [1, 2], 100, batch_size=b) for b in (None, 1000))
+    whole, shuffled = (curves("none", 20, [1, 2], 100, batch_size=b) for b in ("full", 1000))
     np.testing.assert_allclose(shuffled, whole, rtol=1e-10)
 
 
@@ -114,7 +101,7 @@ def test_minibatches_take_each_sample_once_an_epoch():
     training = make("none", 5, [1, 2], batch_size=300)
     seen = []
     training.batches.make = lambda inputs, targets: seen.append(inputs)
-    list(training.batches())
+    assert [samples for samples, _ in training.batches] == [300, 300, 300, 100]
     assert [len(batch[0]) for batch in seen] == [300, 300, 300, 100]
     together = torch.cat(seen, dim=1).sort(dim=1).values
     assert torch.equal(together, training.batches.inputs.sort(dim=1).values)
@@ -134,16 +121,56 @@ def test_a_minibatch_is_normalised_by_its_own_statistics():
     np.testing.assert_allclose(fast[0], slow[0], rtol=1e-9)
 
 
+CONTINUED = [("none", "full"), ("batch", "full"), ("batch", 300), ("dropout", 300)]
+
+
+@pytest.mark.parametrize(("arm", "batch_size"), CONTINUED)
+def test_going_on_from_a_checkpoint_is_going_on(arm, batch_size):
+    """Bit for bit; what minibatches and dropout draw goes on as well."""
+    whole = make(arm, 30, [1, 2], batch_size=batch_size).run(60)
+    first = make(arm, 30, [1, 2], batch_size=batch_size)
+    first.run(35)
+    second = make(arm, 30, [1, 2], batch_size=batch_size)
+    second.resume(first.state(), 35)
+    assert second.steps_done == first.steps_done == 35 * (4 if batch_size == 300 else 1)
+    rest = second.run(25)
+    np.testing.assert_array_equal(whole.train_loss[:, 35:], rest.train_loss)
+    np.testing.assert_array_equal(whole.test_loss[:, 35:], rest.test_loss)
+
+
+def test_nothing_goes_on_from_a_checkpoint_without_its_generators():
+    first = make("none", 5, [1, 2], batch_size=300)
+    state = first.state()
+    state.pop("generator.minibatches")
+    with pytest.raises(KeyError, match=r"generator\.minibatches"):
+        make("none", 5, [1, 2], batch_size=300).resume(state, 0)
+
+
 @pytest.mark.parametrize("arm", ["none", "batch"])
-def test_going_on_from_a_checkpoint_is_going_on(arm):
-    whole = make(arm, 30, [1, 2]).run(120)
-    first = make(arm, 30, [1, 2])
-    first.run(70)
-    second = make(arm, 30, [1, 2])
-    second.load(first.state())
-    rest = second.run(50)
-    np.testing.assert_array_equal(whole.train_loss[:, 70:], rest.train_loss)
-    np.testing.assert_array_equal(whole.test_loss[:, 70:], rest.test_loss)
+def test_after_an_epoch_of_minibatches_the_whole_training_set_is_evaluated(arm):
+    training = make(arm, 7, [1, 2], sizes=(40, 20), batch_size=16)
+    curves = training.run(3)
+    inputs, targets = training.batches.inputs, training.batches.targets
+    with torch.no_grad():
+        losses = (training.network.eval()(inputs) - targets).square().sum((1, 2)) / 40
+    np.testing.assert_allclose(curves.train_loss_eval[:, -1], losses, rtol=1e-12)
+    assert make(arm, 7, [1, 2], sizes=(40, 20)).run(3).train_loss_eval is None
+
+
+def test_the_cosine_schedule_falls_to_zero_over_the_budgets_steps():
+    """By hand: rates of each step of 2 epochs of 3 minibatches, by SGD without momentum."""
+    options = {"sizes": (40, 20), "batch_size": 16, "learning_rate": 1e-3, "epochs": 2}
+    sgd = {"optimizer": "sgd", "optimizer_settings": {"momentum": 0.0}}
+    training = make("none", 5, [1], schedule="cosine", **options, **sgd)
+    constant = training.optimizer_step
+    seen = []
+    training.optimizer_step = lambda *a, learning_rate, **k: (
+        seen.append(learning_rate),
+        constant(*a, learning_rate=learning_rate, **k),
+    )
+    training.run(2)
+    expected = [1e-3 / 2 * (1 + np.cos(np.pi * step / 6)) for step in range(6)]
+    np.testing.assert_allclose(seen, expected, rtol=1e-15)
 
 
 def random_problem(seed, replicates, n, width):
@@ -170,7 +197,8 @@ def test_losses_and_gradients_are_those_of_plain_pytorch(seed, replicates, n, wi
     plainly = ((torch.tanh(inputs @ A + a) @ V + c - targets) ** 2).sum((1, 2))
     expected = torch.autograd.grad((plainly * upstream).sum(), (A, a, V, c))
     output = Linear(V.detach(), c.detach())
-    losses = fused.squared_error(fused.Batch(inputs, targets, width), Affine(A, a), output)
+    batch = kernels.Batch(inputs, targets, width)
+    losses = kernels.squared_error(batch, Affine(A, a), output)
     got = torch.autograd.grad(
         (losses * upstream).sum(), (A, a, output.weight, output.bias), allow_unused=False
     )
@@ -183,23 +211,24 @@ def test_losses_and_gradients_are_those_of_plain_pytorch(seed, replicates, n, wi
 @given(st.sampled_from(["none", "batch"]), st.integers(0, 2**31), st.integers(1, 3),
        st.integers(1, 40))  # fmt: skip
 @settings(deadline=None, max_examples=60)
-def test_the_fast_network_is_the_definition(arm, seed, replicates, width):
+def test_the_kernels_are_the_definition(arm, seed, replicates, width):
     """Losses in training and evaluation mode, gradients and running values, against the readable
     definition by autograd: to 1e-12 of the terms added up, for which the largest entry stands."""
     inputs, targets, _ = random_problem(seed, replicates, 20, width)
     seeds = range(seed, seed + replicates)
-    network, definition = (make_network(arm, width, seeds, batch_norm=BN) for _ in range(2))
-    flatten(network)
-    fast, batch = fused.FastNetwork(network), fused.Batch(inputs, targets, width)
-    ours = {"train": fast.train(batch, network.moments(inputs)), "test": fast.test(batch)}
+    network, definition = (network_of(arm, width, seeds, inputs) for _ in range(2))
+    rows, gradients = flatten(network)
+    evaluator = kernels.KernelEvaluator(network, rows, gradients)
+    ours = {"train": evaluator.train(inputs, targets)(), "test": evaluator.test(inputs, targets)()}
     theirs = {"train": ((definition(inputs) - targets) ** 2).sum((1, 2))}
     theirs["train"].sum().backward()
     definition.eval()
     theirs["test"] = ((definition(inputs) - targets) ** 2).sum((1, 2))
+    ours |= split(gradients, network)
     for name, parameter in definition.named_parameters():
         if arm == "batch" and name == "hidden.bias":
             parameter.grad.zero_()  # 0 in exact arithmetic: what the definition has is rounding
-        theirs[name], ours[name] = parameter.grad, network.get_parameter(name).grad
+        theirs[name] = parameter.grad
     for name, buffer in definition.named_buffers():
         theirs[name], ours[name] = buffer, network.get_buffer(name)
     theirs = {name: value.detach() for name, value in theirs.items()}
@@ -208,53 +237,36 @@ def test_the_fast_network_is_the_definition(arm, seed, replicates, width):
         torch.testing.assert_close(ours[name], value, rtol=1e-12, atol=1e-12 * largest)
 
 
-@pytest.mark.parametrize(("arm", "trained"), [("none", 4), ("batch", 5)])
-def test_a_variant_that_folds_by_itself_is_trained_as_well(arm, trained):
-    """A fixed scale, and a norm of a class of its own, whose fold PyTorch differentiates."""
+def test_a_variant_of_bn_with_an_affine_map_of_its_own_is_trained_as_well():
+    """One that the kernels do not know: its affine map is what PyTorch differentiates."""
 
-    class Variant(BatchNorm):
-        pass
+    class Unshifted(BatchNorm):
+        def forward(self, a):
+            return super().forward(a) - self.shift
 
-    seeds, data = [1, 2], make_data([1, 2], 50, 20, RANGES)
+        def affine(self, before, moments):
+            weight, bias = super().affine(before, moments)
+            return Affine(weight, bias - self.shift)
+
+    seeds, data = [1, 2], data_of([1, 2], 50, 20)
     results = []
     for objective in (None, plain_objective):
-        network = make_network(arm, 7, seeds, batch_norm=BN)
-        if arm == "batch":
-            network.norm = Variant(2, 7, **BN)
-            network.norm.scale.requires_grad_(False)
-            network.hidden.bias.requires_grad_(False)  # its gradient is 0, see above
+        network = network_of("batch", 7, seeds)
+        network.norm = Unshifted(2, 7, **BATCH_NORM)
+        network.hidden.bias.register_hook(torch.zeros_like)  # its gradient is 0, see above
         training = Training(network, data, learning_rate=1e-3, objective=objective)
-        assert len(training.gradients()) == trained - (arm == "batch")
         result = training.run(30)
         results.append([result.train_loss, result.test_loss])
     np.testing.assert_allclose(*results, rtol=1e-10)
 
 
-def test_adam_is_pytorchs():
-    """50 steps along gradients of very different sizes; to 1e-13 of the steps' sum."""
-    generator = torch.Generator().manual_seed(3)
-    ours, theirs = (torch.nn.Parameter(torch.ones(37, dtype=torch.float64)) for _ in range(2))
-    adam, reference = fused.Adam(ours, 1e-3), torch.optim.Adam([theirs], lr=1e-3)
-    for _ in range(50):
-        sizes = 10.0 ** torch.linspace(-12, 6, 37, dtype=torch.float64)
-        ours.grad = sizes * torch.randn(37, generator=generator, dtype=torch.float64)
-        theirs.grad = ours.grad.clone()
-        adam.step()
-        reference.step()
-    torch.testing.assert_close(ours, theirs, rtol=1e-13, atol=0)
-    assert float(adam.state["step"]) == 50
-    for name in ("exp_avg", "exp_avg_sq"):
-        torch.testing.assert_close(
-            adam.state[name], reference.state[theirs][name], rtol=1e-12, atol=1e-25
-        )
-
-
 def test_gradcheck():
     inputs, targets, (A, a, V, c) = random_problem(1, 2, 9, 5)
-    problem = fused.Batch(inputs, targets, 5)
+    problem = kernels.Batch(inputs, targets, 5)
 
     def losses(A, a, V, c):
-        return fused._SquaredError.apply(A, a, V, c, problem)
+        rows = [torch.cat([p.flatten(1) for p in layer], dim=1) for layer in ((A, a), (V, c))]
+        return kernels._SquaredError.apply(*rows, problem)
 
     assert torch.autograd.gradcheck(losses, (A, a, V, c))
 
@@ -265,35 +277,35 @@ def test_tanh_is_exact_to_rounding(scale):
     x = np.zeros((3, 1000))
     x[0] = np.linspace(-scale, scale, 1000)
     h = np.empty((1, 1000))
-    fused._activate(x, np.array([[1.0], [0], [0]]), np.zeros(1), h, 1000)
+    kernels._activate(x, np.array([[1.0], [0], [0]]), np.zeros(1), h, 1000)
     np.testing.assert_allclose(h[0], np.tanh(x[0]), atol=1e-15, rtol=0)
 
 
 def test_not_a_number_stays_one():
     x, h = np.zeros((3, 4)), np.zeros((1, 4))
     x[0] = [np.nan, np.inf, -np.inf, 0.0]
-    fused._activate(x, np.array([[1.0], [0], [0]]), np.zeros(1), h, 4)
+    kernels._activate(x, np.array([[1.0], [0], [0]]), np.zeros(1), h, 4)
     np.testing.assert_array_equal(h[0], [np.nan, 1, -1, 0])
 
 
 def test_the_checkpoint_names_all_that_training_needs():
-    training = make("batch", 4, [1, 2], sizes=(20, 10))
+    training = make("batch", 4, [1, 2], sizes=(20, 10), batch_size=8)
     training.run(3)
     state = training.state()
     network = training.network
-    assert set(network.state_dict()) <= set(state)
-    names = [name for name, _ in network.named_parameters()]
-    moments = {f"adam.{n}.{k}" for n in names for k in ("exp_avg", "exp_avg_sq")}
-    assert moments | {"adam.step"} == {name for name in state if name.startswith("adam.")}
-    assert state["adam.step"] == 3
-    assert state["adam.norm.scale.exp_avg"].shape == network.norm.scale.shape
+    optimizer = {f"optimizer.{name}" for name in ("step", "exp_avg", "exp_avg_sq")}
+    assert set(state) == {*network.state_dict(), *optimizer, "generator.minibatches"}
+    assert state["optimizer.step"] == 9
+    assert state["optimizer.exp_avg"].shape == (2, 6 * 4 + 3 * 4 + 3)
+    assert state["generator.minibatches"].dtype == torch.uint8
+    assert all(len(tensor) == 2 for tensor in state.values() if tensor.ndim)
 
 
 def test_recording_is_before_the_update_for_training_and_after_it_for_testing():
     """One epoch by hand, with plain autograd and Adam."""
-    data = make_data([5], 30, 20, RANGES)
+    data = data_of([5], 30, 20)
     result = curves("none", 6, [5], 1, sizes=(30, 20))
-    network = make_network("none", 6, [5])
+    network = network_of("none", 6, [5])
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     x, t = torch.from_numpy(data.train_inputs), torch.from_numpy(data.train_targets)
     loss = ((network(x) - t) ** 2).sum()

@@ -9,8 +9,8 @@ Measured is ‖∂L/∂zₗ‖ over batch and units, for every layer l, before a
 z is what enters tanh: with BN, BN's output. So both arms are compared at the same place, and the
 norm does not depend on the scale of the weights before it. At BN's input it would: BN's backward
 pass divides by σ, which is about 6 in a layer of 100 unscaled weights and about 1 in the first, of
-3; that is a unit, not a gradient that grows (seeds 0-5: 1.18 and 1.14 per layer there instead of 1.13
-and 1.12 here, unscaled and scaled weights).
+3; that is a unit, not a gradient that grows (seeds 0-5: 1.18 and 1.14 per layer there instead of
+1.13 and 1.12 here, unscaled and scaled weights).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

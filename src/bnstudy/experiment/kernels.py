@@ -24,7 +24,7 @@ them: results are bit-identical however the seeds are cut into jobs.
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, no_type_check
 
 import numba
 import numpy as np
@@ -37,7 +37,6 @@ from torch import Tensor
 
 from bnstudy.experiment.layers import Affine, BatchNorm, Linear, Network
 
-Array = np.ndarray  # in compiled functions, whose docstrings say the shapes
 Rows = Float64[np.ndarray, "seed ..."]
 # () -> losses (R,) on a fixed batch; one for training leaves their gradients with the parameters
 Evaluate = Callable[[], Tensor]
@@ -50,20 +49,22 @@ _REASSOCIATE = {"reassoc", "contract", "nsz"}
 
 
 @intrinsic
-def _bits(typingctx: Any, value: Any) -> Any:
+@no_type_check
+def _bits(typingctx, value):
     """The 64 bits of a float, as an integer."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context, builder, signature, arguments):
         return builder.bitcast(arguments[0], ir.IntType(64))
 
     return int64(float64), generate
 
 
 @intrinsic
-def _from_bits(typingctx: Any, value: Any) -> Any:
+@no_type_check
+def _from_bits(typingctx, value):
     """The float with these 64 bits."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context, builder, signature, arguments):
         return builder.bitcast(arguments[0], ir.DoubleType())
 
     return float64(int64), generate
@@ -87,7 +88,8 @@ _Q1, _Q2, _Q3, _Q4, _Q5 = (p * _LN2 ** (2 * k + 1) for k, p in enumerate(_FDLIBM
 
 
 @numba.njit(fastmath={"contract"}, error_model="numpy")
-def _tanh(u: float) -> float:
+@no_type_check
+def _tanh(u):
     """tanh(u ln2 / 2) = (2^u - 1) / (2^u + 1), with an absolute error below 3e-16.
 
     2^u = 2^k · (q + f) / (q - f) with k = round(u), f = u - k and q = f · coth(f ln2 / 2): one
@@ -102,12 +104,13 @@ def _tanh(u: float) -> float:
     f4 = f2 * f2
     q = (_Q0 + _Q1 * f2) + ((_Q2 + _Q3 * f2) + (_Q4 + _Q5 * f2) * f4) * f4
     low = q - f
-    high = _from_bits((_bits(shifted) << 52) + _EXPONENT_OF_ONE) * (q + f)  # type: ignore[call-arg]
+    high = _from_bits((_bits(shifted) << 52) + _EXPONENT_OF_ONE) * (q + f)
     return (high - low) / (high + low)
 
 
 @numba.njit(fastmath={"contract"}, error_model="numpy")
-def _activate(x: Array, A: Array, a: Array, h: Array, m: int) -> None:
+@no_type_check
+def _activate(x, A, a, h, m):
     """h = tanh(x A + a) for the m samples of x."""
     for j in range(h.shape[0]):
         A0, A1, A2 = _PER_TANH * A[0, j], _PER_TANH * A[1, j], _PER_TANH * A[2, j]
@@ -119,7 +122,8 @@ def _activate(x: Array, A: Array, a: Array, h: Array, m: int) -> None:
 
 
 @numba.njit(fastmath=_REASSOCIATE)
-def _add_outputs(V: Array, h: Array, e: Array, m: int) -> float:
+@no_type_check
+def _add_outputs(V, h, e, m):
     """e ← 2 (e + h V) for m samples; returns Σ (e + h V)².
 
     Four units at a time, which saves memory traffic. The factor is that of the gradients.
@@ -143,9 +147,8 @@ def _add_outputs(V: Array, h: Array, e: Array, m: int) -> float:
 
 
 @numba.njit(fastmath=_REASSOCIATE)
-def _backward(
-    x: Array, V: Array, h: Array, e: Array, m: int, gA: Array, ga: Array, gV: Array, gc: Array
-) -> None:
+@no_type_check
+def _backward(x, V, h, e, m, gA, ga, gV, gc):
     """Add the m samples' share of ∂L to gA, ga, gV, gc; e holds twice the residuals."""
     for j in range(h.shape[0]):
         V0, V1, V2 = V[j, 0], V[j, 1], V[j, 2]
@@ -175,19 +178,8 @@ def _backward(
 
 
 @numba.njit(cache=True, nogil=True)
-def _squared_error(
-    x: Array,
-    t: Array,
-    affine: Array,
-    theta: Array,
-    xb: Array,
-    h: Array,
-    e: Array,
-    losses: Array,
-    with_gradients: bool,
-    gaffine: Array,
-    gtheta: Array,
-) -> None:
+@no_type_check
+def _squared_error(x, t, affine, theta, xb, h, e, losses, with_gradients, gaffine, gtheta):
     """Losses (R,) and, if asked for, gradients of R replicates, laid out as what they belong to.
 
     x, t: (R, 3, n). affine: rows that begin with A (3, width) and a (width,); theta: rows that end
@@ -278,18 +270,8 @@ def squared_error(batch: Batch, hidden: Affine, output: Linear) -> Float64[Tenso
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _affine(
-    theta: Array,
-    running_mean: Array,
-    running_std: Array,
-    momentum: float,
-    epsilon: float,
-    affine: Array,
-    p: Array,
-    std: Array,
-    mean: Array,
-    C: Array,
-) -> None:
+@no_type_check
+def _affine(theta, running_mean, running_std, momentum, epsilon, affine, p, std, mean, C):
     """BatchNorm.affine in training mode for R replicates; fills affine, p (x̄W) and std (σ), and
     moves the running values. mean (R, 3); C (R, 3, 3); p, std and the running values (R, width)."""
     width = p.shape[1]
@@ -315,9 +297,8 @@ def _affine(
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _affine_backward(
-    theta: Array, p: Array, std: Array, gaffine: Array, gtheta: Array, mean: Array, C: Array
-) -> None:
+@no_type_check
+def _affine_backward(theta, p, std, gaffine, gtheta, mean, C):
     """From ∂A, ∂a to ∂W, ∂scale, ∂shift.
 
     With g = scale/σ, A = W g, a = shift - p g, σ² = diag(WᵀCW) + ε (all per unit):
@@ -342,7 +323,8 @@ def _affine_backward(
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _affine_running(theta: Array, running_mean: Array, running_std: Array, affine: Array) -> None:
+@no_type_check
+def _affine_running(theta, running_mean, running_std, affine):
     """BatchNorm.affine in evaluation mode for R replicates; fills affine."""
     width = running_mean.shape[1]
     for s in range(theta.shape[0]):

@@ -69,7 +69,7 @@ class Snapshot:
             return self._affine.weight[0].numpy()
         x = torch.from_numpy(self.inputs)[None]
         columns = [
-            torch.func.jvp(self.network.pre_activations, (x,), (axis.expand_as(x),))[1][0]
+            torch.autograd.functional.jvp(self.network.pre_activations, x, axis.expand_as(x))[1][0]
             for axis in torch.eye(x.shape[-1], dtype=x.dtype)
         ]
         return torch.stack(columns, dim=1).detach().numpy()

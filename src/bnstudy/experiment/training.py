@@ -298,7 +298,7 @@ class Training:
                 tensor.copy_(state[name])
         for name, each in self._generators().items():
             for generator, row in zip(each, state[f"generator.{name}"], strict=True):
-                generator.set_state(row)
+                generator.set_state(row.clone())  # PyTorch refuses views
         self.epochs_done = epochs_done
 
     def _tensors(self) -> dict[str, Tensor]:

@@ -4,9 +4,9 @@ The summed loss's gradient is taken as it is: but for ε, its size does not matt
 """
 
 import math
+from typing import no_type_check
 
 import numba
-import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor
@@ -65,14 +65,8 @@ def step(
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _adam(
-    value: np.ndarray,
-    gradient: np.ndarray,
-    mean: np.ndarray,
-    square: np.ndarray,
-    rate: float,
-    correction: float,
-) -> None:
+@no_type_check
+def _adam(value, gradient, mean, square, rate, correction):
     """Without reassociation, so that no element's rounding depends on its place: results must not
     depend on how seeds are cut into blocks."""
     for i in range(value.size):

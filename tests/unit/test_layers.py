@@ -4,10 +4,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jobs import BATCH_NORM as OPTIONS
+from jobs import network_of
 
-from bnstudy.networks import BatchNorm, Dropout, Linear, Moments, initial_weights, make_network
+from bnstudy.experiment.layers import (
+    BatchNorm,
+    Dropout,
+    Linear,
+    Moments,
+    build_network,
+    initial_weights,
+)
 
-OPTIONS = {"momentum": 0.9, "epsilon": 1e-6, "correction": 1}
 seeds = st.integers(0, 2**31)
 
 
@@ -67,21 +75,21 @@ def test_gradients(correction):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_folding_is_the_same_function(training):
+def test_the_affine_map_is_the_same_function(training):
     generator = torch.Generator().manual_seed(3)
     linear = Linear(batch(4, n=3, features=7), batch(5, n=1, features=7))
     norm = BatchNorm(2, 7, **OPTIONS).train(training)
     for tensor in (norm.scale, norm.shift, norm.running_mean):
         tensor.data = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
     x = batch(6, features=3)
-    weight, bias = norm.fold(linear, Moments.of(x, 1))
-    after_fold = norm.running_mean.clone()
-    norm.running_mean.data = norm.running_mean  # forward from the state that fold left
-    folded = x @ weight + bias
+    weight, bias = norm.affine(linear.affine(), Moments.of(x, 1))
+    after_affine = norm.running_mean.clone()
+    norm.running_mean.data = norm.running_mean  # forward from the state that affine left
+    affine = x @ weight + bias
     plain = norm(linear(x)) if training else norm.eval()(linear(x))
-    torch.testing.assert_close(folded, plain, atol=1e-12, rtol=1e-12)
-    if training:  # a second update with the same batch: momentum · fold's + (1 - momentum) · mean
-        expected = 0.9 * after_fold + 0.1 * linear(x).mean(1, keepdim=True)
+    torch.testing.assert_close(affine, plain, atol=1e-12, rtol=1e-12)
+    if training:  # a second update with the same batch: momentum · affine's + (1 - momentum) · mean
+        expected = 0.9 * after_affine + 0.1 * linear(x).mean(1, keepdim=True)
         torch.testing.assert_close(norm.running_mean, expected, atol=1e-12, rtol=1e-12)
 
 
@@ -94,18 +102,15 @@ def test_the_draw_is_the_originals():
 
 
 def test_arms_share_their_initial_weights():
-    none, batch_ = (
-        make_network("none", 5, [1, 2]),
-        make_network("batch", 5, [1, 2], batch_norm=OPTIONS),
-    )
+    none, batch_ = (network_of(arm, 5, [1, 2]) for arm in ("none", "batch"))
     for name, value in none.state_dict().items():
         assert torch.equal(value, batch_.state_dict()[name])
     assert torch.equal(none.hidden.weight[1], initial_weights(2, 5)["hidden.weight"])
 
 
 def test_an_unknown_arm_is_refused():
-    with pytest.raises(ValueError, match="unknown arm 'layer'"):
-        make_network("layer", 5, [1])
+    with pytest.raises(ModuleNotFoundError, match=r"arms\.layer"):
+        build_network("layer", 5, [1], batch(1), {})
 
 
 @given(seeds, st.integers(1, 40))
@@ -115,14 +120,14 @@ def test_the_extra_arms_start_from_the_other_ones_function(seed, width):
     size; batch-matched in evaluation mode as well, thanks to its running values."""
     x = batch(seed, n=60, features=3)
     arms = ("none", "batch", "batch-matched", "none-standardized")
-    networks = {a: make_network(a, width, [1, 2], inputs=x, batch_norm=OPTIONS) for a in arms}
+    networks = {arm: network_of(arm, width, [1, 2], x) for arm in arms}
     with torch.no_grad():
         outputs = {arm: network(x) for arm, network in networks.items()}
         atol = 1e-12 * float(outputs["none"].abs().max())
         close = {"rtol": 0, "atol": atol}
         torch.testing.assert_close(outputs["batch-matched"], outputs["none"], **close)
         torch.testing.assert_close(outputs["none-standardized"], outputs["batch"], **close)
-        fresh = make_network("batch-matched", width, [1, 2], inputs=x, batch_norm=OPTIONS).eval()
+        fresh = network_of("batch-matched", width, [1, 2], x).eval()
         torch.testing.assert_close(fresh(x), outputs["none"], **close)
 
 
