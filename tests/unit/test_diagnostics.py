@@ -1,54 +1,145 @@
-"""What is measured inside a network, against closed forms and autograd."""
+"""What is measured inside a network, against closed forms and autograd; the tables of a scope."""
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
-from bnstudy.data import make_data, targets
-from bnstudy.features import MEASURES, effective_rank, jacobian, measure, target_jacobian
-from bnstudy.networks import make_network
+from bnstudy.analysis.collect import (
+    BlockOfScope,
+    collect_curves,
+    collect_diagnostics,
+    collect_runs,
+    experiments_table,
+    run_diagnostic,
+)
+from bnstudy.analysis.diagnostics.features import effective_rank
+from bnstudy.analysis.outcomes import threshold_columns
+from bnstudy.config import members
+from bnstudy.config.models import ARTICLE
+from bnstudy.config.plan import SETTINGS, Cell
+from bnstudy.experiment.block import BlockFiles, train_block
+from bnstudy.experiment.data import make_data, task_jacobian, thresholds, write_data
+from bnstudy.experiment.layers import build_network
+from bnstudy.experiment.snapshots import Snapshot
+from bnstudy.files import DamagedFile, read_parquet, write_parquet
 
-RANGES = {"r": [-1.0, 1.0], "g": [-1.0, 1.0], "b": [-1.0, 1.0]}
-BN = {"momentum": 0.9, "epsilon": 1e-6, "correction": 1}
+DATASET = {
+    "train_size": 50,
+    "test_size": 20,
+    "ranges": {"r": [-1.0, 1.0], "g": [-1.0, 1.0], "b": [-1.0, 1.0]},
+}
+SEEDS = [1, 2, 3]
 
 
-@pytest.fixture
-def network():
-    inputs = torch.from_numpy(make_data([1, 2], 50, 20, RANGES).train_inputs)
-    network = make_network("batch", 6, [1, 2], batch_norm=BN)
-    network(inputs)  # running values that are not the initial ones
-    return network.eval()
+def settings_of(arm, **changed):
+    """The settings of a training job."""
+    cell = Cell(**ARTICLE | {"epochs": 8, "arm": arm, "width": 6} | changed)
+    own = members.declared("arms", arm).get("SETTINGS", {})
+    batch_norm = {"momentum": 0.9, "epsilon": 1e-6, "correction": 1}
+    return {
+        "cell": cell.name,
+        **cell.values(),
+        "dataset": DATASET,
+        "arm_settings": {name: setting["default"] for name, setting in own.items()},
+        "optimizer_settings": {},
+        "task_settings": {},
+        **dict.fromkeys(members.declared("arms", arm).get("USES", ()), batch_norm),
+        "device": "cpu",
+    }
 
 
-def test_the_networks_jacobian_is_autograds(network):
-    x = torch.from_numpy(make_data([1, 2], 50, 20, RANGES).test_inputs)
-    folded = network.fold(None)
-    for r in range(2):
-        A, a = (part[r].detach().numpy() for part in folded)
-        h = np.tanh(x[r].numpy() @ A + a)
-        ours = jacobian(h, A, network.output.weight[r].detach().numpy())
-        for point in range(3):
+def snapshot_of(arm, seeds=(2,), which=0, task="article"):
+    """A replicate whose running values are not the initial ones, trained with others or alone."""
+    settings = settings_of(arm, task=task)
+    data = make_data(seeds, task, "plain", **DATASET)
+    inputs = torch.from_numpy(data.train_inputs)
+    network = build_network(arm, 6, list(seeds), inputs, settings)
+    network(inputs)
+    one = build_network(arm, 6, [seeds[which]], inputs[which : which + 1], settings).eval()
+    state = {name: value[which : which + 1] for name, value in network.state_dict().items()}
+    one.load_state_dict(state)
+    size = sum(parameter.numel() for parameter in one.parameters())
+    return Snapshot(
+        epoch=7,
+        seed=seeds[which],
+        settings=settings,
+        network=one,
+        inputs=data.test_inputs[which],
+        targets=data.test_targets[which],
+        parameters=np.zeros(size),
+        gradient=np.random.default_rng(seeds[which]).normal(size=size),
+        second_moment=None,
+    )
 
-            def output(p, r=r):
-                return network(p.expand(2, 1, 3))[r, 0]
 
-            expected = torch.autograd.functional.jacobian(output, x[r, point])
-            np.testing.assert_allclose(ours[point], expected.numpy(), rtol=1e-12, atol=1e-12)
+def computed(name, snapshot):
+    member = members.load("diagnostics", name)
+    given = {n: setting["default"] for n, setting in getattr(member, "SETTINGS", {}).items()}
+    return member.compute(snapshot, **given)
+
+
+# --- All diagnostics, all arms --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arm", members.names("arms"))
+@pytest.mark.parametrize("name", members.names("diagnostics"))
+def test_a_diagnostic_gives_its_columns_for_any_arm(name, arm):
+    """Finite numbers, the same whichever replicates are trained together."""
+    found = computed(name, snapshot_of(arm))
+    assert list(found) == list(members.declared("diagnostics", name)["COLUMNS"])
+    assert all(np.isfinite(list(found.values()))) and min(found.values()) >= 0
+    assert computed(name, snapshot_of(arm, SEEDS, which=1)) == found
+
+
+@pytest.mark.parametrize("arm", members.names("arms"))
+def test_the_diagnostics_by_their_definitions(arm):
+    """Straight from the formulas, by autograd through the network, point by point."""
+    snapshot = snapshot_of(arm)
+    network, x = snapshot.network, torch.from_numpy(snapshot.inputs)
+
+    def at(function):
+        def one(point):
+            return function(point.expand(1, 1, 3))[0, 0]
+
+        return torch.stack([torch.autograd.functional.jacobian(one, p) for p in x])
+
+    with torch.no_grad():
+        z = network.pre_activations(x[None])[0]
+    features = members.load("diagnostics", "features").compute(snapshot, saturation=0.5)
+    assert features["mean_abs_z"] == pytest.approx(float(z.abs().mean()))
+    assert features["saturated_share"] == float((z.tanh().abs() > 0.5).double().mean())
+    found, slopes = at(network), at(network.pre_activations)  # (points, outputs | units, inputs)
+    target = task_jacobian("article", "plain", snapshot.inputs)
+    jacobian = computed("jacobian", snapshot)
+    assert jacobian["jacobian_norm"] == pytest.approx(float(found.norm(dim=(1, 2)).mean()))
+    error = (found - torch.from_numpy(target)).norm(dim=(1, 2)).mean()
+    assert jacobian["jacobian_error"] == pytest.approx(float(error))
+    lengths = slopes.norm(dim=2).mean(dim=0) * network.output.weight[0].detach().norm(dim=1)
+    assert jacobian["path_norm"] == pytest.approx(float(lengths.sum()))
+    norm = computed("gradients", snapshot)["gradient_norm"]
+    assert norm == pytest.approx(np.linalg.norm(snapshot.gradient))
+
+
+# --- Closed forms ---------------------------------------------------------------------------------
 
 
 def test_the_targets_jacobian_is_that_of_the_targets():
     """By central differences, exact for polynomials of degree 2."""
     x, step = np.random.default_rng(0).uniform(-1, 1, (5, 3)), 1e-3
+    targets = members.load("tasks", "article").targets
     for axis in range(3):
         e = step * np.eye(3)[axis]
         difference = (targets(x + e) - targets(x - e)) / (2 * step)
-        np.testing.assert_allclose(target_jacobian(x)[:, :, axis], difference, atol=1e-10)
+        found = task_jacobian("article", "plain", x)[:, :, axis]
+        np.testing.assert_allclose(found, difference, atol=1e-10)
 
 
 def test_the_mean_norm_of_the_targets_jacobian():
     """9.07, STUDY's number; E ‖J*‖² = 14 + 50 + 4·(1 + 4 + 9)/3 gives 9.10 as its upper bound."""
     x = np.random.default_rng(0).uniform(-1, 1, (200_000, 3))
-    mean = np.linalg.norm(target_jacobian(x), axis=(1, 2)).mean()
+    mean = np.linalg.norm(task_jacobian("article", "plain", x), axis=(1, 2)).mean()
     assert mean == pytest.approx(9.07, abs=0.005)
     assert mean < np.sqrt(64 + 4 * 14 / 3)
 
@@ -70,26 +161,128 @@ def test_effective_rank_of_nothing_is_not_a_number():
     assert np.isnan(effective_rank(np.full((5, 3), np.inf)))
 
 
-def test_all_measures_by_hand(network):
-    """Straight from the definitions, through the unfolded network."""
-    x = torch.from_numpy(make_data([1, 2], 50, 20, RANGES).test_inputs)
-    gradients = {"a": torch.tensor([[3.0, 0], [1, 2]]), "b": torch.tensor([[4.0], [2]])}
-    got = measure(network, x, gradients, saturation=0.5)
-    assert tuple(got) == MEASURES
-    with torch.no_grad():
-        z = network.norm(network.hidden(x))
-        np.testing.assert_allclose(got["mean_abs_z"], z.abs().mean(dim=(1, 2)))
-        saturated = (z.tanh().abs() > 0.5).double().mean(dim=(1, 2))
-        np.testing.assert_allclose(got["saturated_share"], saturated)
-        weights = network.fold(None).weight.norm(dim=1) * network.output.weight.norm(dim=2)
-        np.testing.assert_allclose(got["path_norm"], weights.sum(dim=1))
-    np.testing.assert_allclose(got["gradient_norm"], [5, 3])
+# --- The tables of a scope ------------------------------------------------------------------------
 
 
-def test_measures_do_not_depend_on_the_other_replicates():
-    data = make_data([1, 2, 3], 50, 20, RANGES)
-    x = torch.from_numpy(data.test_inputs)
-    whole = measure(make_network("none", 9, [1, 2, 3]), x, {"g": torch.ones(3, 2)}, 0.9)
-    alone = measure(make_network("none", 9, [2]), x[1:2], {"g": torch.ones(1, 2)}, 0.9)
-    for name in MEASURES:
-        assert whole[name][1] == alone[name][0]
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two blocks: all seeds of one cell, and a cell whose last seed the scope does not ask for."""
+    root = tmp_path_factory.mktemp("results")
+    blocks, datasets = [], []
+    for settings, wanted in (
+        (settings_of("batch"), SEEDS),
+        (settings_of("layer-norm", task="friedman", width=4, batch_size=25), SEEDS[:2]),
+    ):
+        data = root / f"{settings['task']}.npz"
+        write_data(data, make_data(SEEDS, settings["task"], "plain", **DATASET))
+        folder = root / settings["cell"]
+        names = ("curves.parquet", "snapshots.safetensors", "checkpoint.safetensors", "record.json")
+        files = BlockFiles(*(folder / name for name in names))
+        options = {"settings": settings, "code": "0", "snapshot_epochs": [0, 7]}
+        train_block(data, files, seeds=SEEDS, **options)
+        blocks.append(BlockOfScope(folder, wanted))
+        datasets.append(data)
+    return blocks, datasets
+
+
+def all_diagnostics(trained, blocks=slice(None)):
+    tables = [
+        run_diagnostic(name, trained[0][blocks], trained[1][blocks], **given)
+        for name, given in (("features", {"saturation": 0.9}), ("gradients", {}), ("jacobian", {}))
+    ]
+    return collect_diagnostics(tables)
+
+
+def runs_of(blocks, diagnostics, limits=(22.58, 0.2258)):
+    return collect_runs(blocks, diagnostics.to_pandas(), final_window=3, thresholds=list(limits))
+
+
+def test_curves_of_all_blocks_have_one_schema_and_can_be_filtered(trained, tmp_path):
+    path = tmp_path / "curves.parquet"
+    write_parquet(path, collect_curves(trained[0]))
+    whole = read_parquet(path).to_pandas()
+    assert list(whole) == [
+        *("cell", *SETTINGS),
+        *("seed", "epoch", "train_loss", "test_loss", "train_loss_eval", "steps"),
+    ]
+    assert len(whole) == (3 + 2) * 8
+    batch = read_parquet(path, cell="batch-w6-e8").to_pandas()
+    assert batch.batch_size.unique().tolist() == ["full"] and set(batch.seed) == set(SEEDS)
+    norm = read_parquet(path, width=4, batch_size="25").to_pandas()
+    same = read_parquet(path, task=["friedman"]).to_pandas()
+    pd.testing.assert_frame_equal(norm, same, check_categorical=False)
+    assert norm.seed.tolist() == [1] * 8 + [2] * 8 and norm.epoch.tolist() == [*range(8)] * 2
+    assert norm.steps.tolist() == [*range(2, 17, 2)] * 2 and norm.train_loss_eval.notna().all()
+    thinned = pa.concat_tables(collect_curves(trained[0], thinned=True))
+    assert thinned.equals(pa.concat_tables(collect_curves(trained[0])))  # 8 epochs are few
+
+
+def test_a_run_is_a_row(trained):
+    blocks, _ = trained
+    diagnostics = all_diagnostics(trained)
+    runs = runs_of(blocks, diagnostics)
+    assert runs.cell.tolist() == [b.settings["cell"] for b in blocks for _ in b.seeds]
+    curves = pa.concat_tables(collect_curves(blocks)).to_pandas()
+    values = diagnostics.to_pandas().set_index(["cell", "seed", "epoch"])
+    for run in runs.itertuples():
+        losses = curves[(curves.cell == run.cell) & (curves.seed == run.seed)]
+        assert run.final_test_loss == losses.test_loss[-3:].median()
+        assert run.last_train_loss == losses.train_loss.iloc[-1]
+        inside = values.loc[(run.cell, run.seed, 7)]
+        assert run.final_effective_rank == inside.effective_rank
+        assert run.final_jacobian_error == inside.jacobian_error
+        assert run.run_key.startswith(f"{run.cell}-s{run.seed}-")
+    record = blocks[1].record
+    assert runs.seconds.iloc[-1] == record["seconds"] / 3
+    assert list(runs)[-1] == "seconds" and runs.notna().all(axis=None)
+
+
+def test_other_tasks_have_thresholds_of_their_own_under_the_articles_names(trained, monkeypatch):
+    blocks, _ = trained
+    monkeypatch.setattr(
+        members.load("tasks", "friedman"), "THRESHOLDS", {22.58: 1e9}, raising=False
+    )
+    assert thresholds("friedman", [22.58]) == {22.58: 1e9}
+    runs = runs_of(blocks, all_diagnostics(trained)).set_index("task")
+    epochs, reached = threshold_columns(22.58)
+    assert runs.loc["friedman", epochs].tolist() == [1, 1] and runs.loc["friedman", reached].all()
+
+
+def test_runs_without_snapshots_have_no_features(trained):
+    """As those that choose rates."""
+    runs = runs_of(trained[0], all_diagnostics(trained, slice(1)))
+    assert runs.final_path_norm.notna().tolist() == [True] * 3 + [False] * 2
+
+
+def test_curves_that_the_record_does_not_describe_are_refused(trained):
+    (_, block), _ = trained
+    path = block.folder / "curves.parquet"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"\0")
+    with pytest.raises(DamagedFile, match=r"curves\.parquet"):
+        runs_of([block], all_diagnostics(trained, slice(0)))
+    path.write_bytes(whole)
+
+
+def test_a_scope_without_blocks_has_tables_with_columns(trained):
+    nothing = all_diagnostics(trained, slice(0))
+    some = all_diagnostics(trained)
+    assert nothing.schema == some.schema and len(nothing) == 0
+    (curves,) = collect_curves([])
+    assert curves.schema == next(collect_curves(trained[0])).schema
+    assert list(runs_of([], nothing)) == list(runs_of(trained[0], some))
+    assert list(experiments_table([])) == ["experiment", "cell", "first_seed", "seeds", *SETTINGS]
+
+
+def test_diagnostics_of_different_snapshots_are_not_put_together(trained):
+    blocks, datasets = trained
+    one = run_diagnostic("gradients", blocks[:1], datasets[:1])
+    two = run_diagnostic("jacobian", blocks, datasets)
+    with pytest.raises(ValueError, match="different snapshots"):
+        collect_diagnostics([one, two])
+
+
+def test_an_experiments_row_names_its_cells_settings():
+    cell = Cell(**ARTICLE | {"arm": "none", "width": 10})
+    row = {"experiment": "grid", "cell": cell.name, "first_seed": 5, "seeds": 2} | cell.values()
+    pd.testing.assert_frame_equal(experiments_table([row]), pd.DataFrame([row]))
