@@ -1,130 +1,188 @@
-"""Every figure draws from small tables, also from degenerate ones, to the same bytes each time."""
+"""Every figure draws from small tables, also from empty ones, to the same bytes each time."""
+
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import FEATURES
+from made_up import digits, experiments, gradients, runs
 
-from bnstudy import figures
-from bnstudy.extended import effects, horizon
-from bnstudy.figures import (
-    arms,
-    digits,
-    epochs_ratio,
-    features,
-    final_loss_ratio,
-    final_window,
-    gradient_depth,
-    loss_curves,
-    profiles,
-    settings_ratio,
-    style,
-    survival,
-)
-from bnstudy.figures import horizon as horizon_figure
-from bnstudy.figures.captions import CAPTIONS
-from bnstudy.hypotheses import significance
-from bnstudy.study import FigureSettings
+from bnstudy.analysis.comparisons import significance
+from bnstudy.analysis.effects import effects, horizon
+from bnstudy.config import members
+from bnstudy.config.models import Study
+from bnstudy.config.plan import SETTINGS
+from bnstudy.report import cell_curves, style
+from bnstudy.report.captions import captions
+from bnstudy.report.tables import read_tables
 
-MODULES = [loss_curves, final_loss_ratio, epochs_ratio, survival, profiles, arms, gradient_depth,
-           features, digits, final_window, horizon_figure, settings_ratio]  # fmt: skip
+FIGURES = members.names("figures")
+# All tables of a scope, as the rules make them.
+TABLES = {"curves.parquet", "curves_thinned.parquet", "diagnostics.parquet", "experiments.csv"}
+TABLES |= {"runs.csv", "significance.csv", "sensitivity.csv", "claims.csv", "effects.csv"}
+TABLES |= {"horizon.csv", "gradients.csv", "digits.csv", "digits_curves.csv"}
+ARMS = ("batch", "batch-matched", "layer-norm")
 
 
-def study(config, **analysis) -> FigureSettings:
-    settings = {key: config[key] for key in ("preview", "grid", "original", "analysis")}
-    settings["analysis"] |= {"permutations": 999, "bootstraps": 999} | analysis
-    return FigureSettings(**settings)
+@pytest.fixture(scope="module")
+def study(default_config):
+    analysis = {"permutations": 999, "bootstraps": 999, "final_window": 5}
+    analysis = default_config["analysis"] | analysis
+    return Study.from_config(default_config | {"analysis": analysis})
 
 
-def tables(settings: FigureSettings, count: int) -> dict[str, pd.DataFrame]:
-    rng = np.random.default_rng(1)
-    runs, curves = [], []
-    for width in (10, 300):
-        for arm in ("none", "batch", "batch-matched"):
-            for seed in (0, *range(1000, 1000 + count)):
-                losses = np.geomspace(100, 1e-3, 50) * np.exp(rng.normal(0, 0.1, 50))
-                row = {"arm": arm, "width": width, "seed": seed, "in_grid": seed > 0,
-                       "status": "finished", "final_test_loss": np.median(losses[-5:]),
-                       "last_test_loss": losses[-1], "final_train_loss": losses[-1],
-                       **{f"final_{name}": rng.lognormal() for name in FEATURES}}  # fmt: skip
-                for threshold in settings.analysis.thresholds:
-                    row[f"epochs_to_{threshold:g}"] = rng.integers(10, 50)
-                    row[f"reached_{threshold:g}"] = threshold > 0.01
-                runs.append(row)
-                if width == settings.original.width:
-                    both = {"train_loss": losses, "test_loss": losses}
-                    curve = {"arm": arm, "seed": seed, "epoch": range(50)} | both
-                    curves.append(pd.DataFrame(curve))
-    runs, curves = pd.DataFrame(runs), pd.concat(curves)
-    measures = pd.DataFrame([
-        {"arm": run.arm, "width": run.width, "seed": run.seed, "epoch": epoch,
-         **{name: rng.lognormal() for name in FEATURES}}
-        for run in runs.itertuples() if run.width == 300 for epoch in (0, 3, 49)
-    ])  # fmt: skip
-    probes = probe_tables(rng, count)
-    settled = runs[runs.in_grid & (runs.arm != "batch-matched")]
-    extended = settled.assign(kind="learning_rate", variant="lr", learning_rate=0.01)
-    analysis = settings.analysis.model_copy(update={"final_window": 5})
+@pytest.fixture(scope="module")
+def tables(study):
+    """The tables of a scope with a number of seeds per cell: a function of the number."""
+    return cache(partial(made_tables, study))
+
+
+def over_epochs(made, epochs, seed=4):
+    """A row per run and epoch with the settings of the run, as Parquet gives them."""
+    rng = np.random.default_rng(seed)
+    front = ["cell", *SETTINGS]
+    table = made.loc[made.index.repeat(len(epochs)), [*front, "seed"]].reset_index(drop=True)
+    table["epoch"] = np.tile(epochs, len(made))
+    measured = ["mean_abs_z", "saturated_share", "effective_rank"]
+    for column in ("train_loss", "test_loss", *measured):
+        decay = np.tile(np.geomspace(100, 1e-3, len(epochs)), len(made))
+        table[column] = decay * rng.lognormal(0, 0.1, len(table))
+    return table.astype(dict.fromkeys(front, "category"))
+
+
+def made_tables(study, count):
+    """The tables of a scope with `count` seeds per cell; with none, tables without rows."""
+    grid = runs(study.analysis, widths=(10, 300), count=max(count, 1), arms=ARMS)
+    other = [
+        runs(study.analysis, (300,), max(count, 1), learning_rate=0.01),
+        runs(study.analysis, (300,), max(count, 1), task="odd", optimizer="sgd", arms=ARMS),
+    ]
+    original = runs(study.analysis, widths=(300,), count=1, first=0)
+    named = experiments(grid=grid, rates=other[0], tasks=other[1], original=original)
+    every = pd.concat([grid, *other, original], ignore_index=True)
+    curves = over_epochs(every, range(50))
+    long = curves[(curves.task == "article") & curves.arm.isin(["none", "batch"])]
+    if count == 0:
+        every, curves, named, long = every[:0], curves[:0], named[:0], long[:0]
+    steps = pd.DataFrame({"epoch": range(16), "validation_loss": np.geomspace(2, 0.1, 16)})
+    of_digits = digits(count)
+    made = {"runs": every, "gradients": gradients(count), "digits": of_digits}
     return {
-        "runs": runs, "curves": curves, "measures": measures, **probes,
-        "significance": significance({"runs": runs, **probes}, settings.analysis),
-        "effects": effects(extended, settled, settings.analysis),
-        "horizon": horizon(curves[curves.seed > 0].assign(width=300), analysis, points=5),
-    }  # fmt: skip
-
-
-def probe_tables(rng: np.random.Generator, count: int) -> dict[str, pd.DataFrame]:
-    seeds = range(1000, 1000 + count)
-    runs = [{"arm": arm, "seed": seed} for arm in ("none", "batch") for seed in seeds]
-    gradients = [
-        {"initialization": name, **run, "layer": layer, "gradient_norm": rng.lognormal()}
-        for name in ("unscaled", "fan-in") for run in runs for layer in range(1, 6)
-    ]  # fmt: skip
-    digits = [
-        {"network": name, **run, "threshold": 0.23, "epochs_to_threshold": rng.integers(5, 16)}
-        for name in ("dense", "convolutional") for run in runs
-    ]  # fmt: skip
-    curves = [
-        {"network": run["network"], "arm": run["arm"], "seed": run["seed"], "epoch": epoch,
-         "validation_loss": rng.lognormal()} for run in digits for epoch in range(16)
-    ]  # fmt: skip
-    columns = {
-        "gradients": ["initialization", "arm", "seed", "layer", "gradient_norm"],
-        "digits": ["network", "arm", "seed", "threshold", "epochs_to_threshold"],
-        "digits_curves": ["network", "arm", "seed", "epoch", "validation_loss"],
+        **made,
+        "curves_thinned": curves,
+        "diagnostics": curves,
+        "experiments": named,
+        "digits_curves": of_digits[["network", "arm", "seed"]].merge(steps, how="cross"),
+        "significance": significance(made, study),
+        "effects": effects(every, named, study),
+        "horizon": horizon([long[long.width == 10]] if count else [], study, points=5),
     }
-    rows = {"gradients": gradients, "digits": digits, "digits_curves": curves}
-    return {name: pd.DataFrame(rows[name], columns=columns[name]) for name in rows}
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.split(".")[-1])
-def test_figures_draw_and_their_bytes_repeat(config, module, tmp_path):
-    settings = study(config)
-    made = tables(settings, 8)
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_draw_and_their_bytes_repeat(study, tables, name, tmp_path):
+    made = tables(8)
     for suffix in style.METADATA:
         first, second = tmp_path / f"a.{suffix}", tmp_path / f"b.{suffix}"
         for path in (first, second):
-            style.save(module.draw(made, settings), path, preview=False)
+            style.save(members.load("figures", name).draw(made, study), path, preview=False)
         assert first.read_bytes() == second.read_bytes() and first.stat().st_size > 1000
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.split(".")[-1])
+@pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("count", [1, 0])
-def test_figures_draw_from_next_to_nothing(config, module, count, tmp_path):
-    settings = study(config)
-    style.save(module.draw(tables(settings, count), settings), tmp_path / "a.svg", preview=True)
+def test_figures_draw_from_next_to_nothing(study, tables, name, count, tmp_path):
+    figure = members.load("figures", name).draw(tables(count), study)
+    style.save(figure, tmp_path / "a.svg", preview=True)
 
 
-def test_figure_one_has_the_articles_legend_and_colours(config):
-    settings = study(config)
-    left = loss_curves.draw(tables(settings, 3), settings).axes[0]
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_name_tables_that_are_made_and_a_caption_that_is_filled(study, name):
+    assert set(members.declared("figures", name)["TABLES"]) <= TABLES
+    title, text = captions(study)[name]
+    assert title and len(text) > 50 and "{" not in text and " –" not in text
+
+
+def test_captions_do_without_the_experiments_that_are_absent(config, study):
+    for name in ("depth", "digits"):
+        del config["experiments"][name]
+    config["default_experiments"] = ["grid"]
+    without = captions(Study.from_config(config))
+    assert without.keys() == captions(study).keys() and "a stack of – hidden" in str(without)
+
+
+def test_a_caption_with_an_unknown_setting_is_refused_by_its_file(study, monkeypatch):
+    caption = {"TITLE": "x", "CAPTION": "{nonsense}"}
+    monkeypatch.setattr(members, "declared", lambda kind, name: caption)
+    with pytest.raises(ValueError, match=r"figures/arms\.py: 'nonsense' in CAPTION; known: level"):
+        captions(study)
+
+
+def legend(figure):
+    """The texts of a figure's legends and its axes'."""
+    found = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
+    return [text.get_text() for one in found if one for text in one.get_texts()]
+
+
+@pytest.mark.parametrize("name", ["arms", "features", "settings_ratio"])
+def test_any_arm_that_was_trained_is_in_the_legend(study, tables, name):
+    figure = members.load("figures", name).draw(tables(8), study)
+    assert {style.look(arm).label for arm in ARMS} <= set(legend(figure))
+
+
+def test_any_task_and_optimizer_has_a_row_among_the_settings(study, tables):
+    axes = members.load("figures", "settings_ratio").draw(tables(8), study).axes[0]
+    labels = " ".join(tick.get_text() for tick in axes.get_yticklabels())
+    assert "odd" in labels and "sgd" in labels and "0.01" in labels
+
+
+@pytest.mark.parametrize("arm", members.names("arms"))
+def test_every_arm_has_a_look_of_its_own(arm):
+    shown = style.look(arm)
+    assert members.declared("arms", arm).keys() >= set(members.LOOKS)
+    others = [style.look(other) for other in members.names("arms") if other != arm]
+    assert shown.label not in {other.label for other in others}
+    assert shown[1:] not in {other[1:] for other in others}
+
+
+def test_the_pair_comes_first_and_the_others_as_they_appear():
+    assert style.ordered(["dropout", "batch", "centred", "none", "dropout"]) == [
+        "none",
+        "batch",
+        "dropout",
+        "centred",
+    ]
+
+
+def test_figure_one_has_the_articles_legend_and_colours(study, tables):
+    made = tables(3)
+    draw = members.load("figures", "loss_curves").draw
+    left, right = draw(made, study).axes
     labels = [text.get_text() for text in left.get_legend().get_texts()]
     assert labels == ["train with BN", "test with BN", "train without BN", "test without BN"]
     assert [line.get_color() for line in left.lines] == ["red", "red", "blue", "blue"]
     assert [line.get_linestyle() for line in left.lines] == ["-", "--", "-", "--"]
-    assert left.get_yscale() == "log" and figures.__doc__
+    assert left.get_yscale() == "log" and "width 300, seed 0" in left.get_title()
+    assert "3 seeds" in right.get_title()
+    others = made["experiments"].query("experiment != 'original'")
+    left, right = draw(made | {"experiments": others}, study).axes
+    assert not left.lines and "no experiment" in left.get_title() and right.get_legend()
 
 
-def test_every_figure_has_a_caption():
-    names = {module.__name__.split(".")[-1] for module in MODULES}
-    assert names == set(CAPTIONS)
+def test_the_curves_of_a_cell_say_so_where_all_runs_diverged(tmp_path):
+    epochs = {"seed": np.repeat([1, 2], 9), "epoch": np.tile(range(9), 2)}
+    curves = pd.DataFrame({**epochs, "train_loss": 1 / (1 + epochs["epoch"]), "test_loss": np.inf})
+    figure = cell_curves.draw(curves, "layer-norm", "layer-norm-w10")
+    texts = [text.get_text() for text in figure.axes[1].texts]
+    assert len(figure.axes[0].lines) == 3 and texts == ["all diverged at epoch 0"]
+    assert "layer-norm-w10" in figure.axes[0].get_title()
+    style.save(figure, tmp_path / "a.png", preview=False)
+
+
+def test_tables_are_read_by_their_stem(tables, tmp_path):
+    made = tables(1)
+    made["runs"].to_csv(tmp_path / "runs.csv", index=False)
+    made["curves_thinned"].to_parquet(tmp_path / "curves_thinned.parquet")
+    read = read_tables([tmp_path / "runs.csv", tmp_path / "curves_thinned.parquet"])
+    pd.testing.assert_frame_equal(read["runs"], made["runs"], check_dtype=False)
+    assert read["curves_thinned"].arm.dtype == "category"

@@ -38,7 +38,7 @@ def table_page(table: pd.DataFrame, title: str, text: str) -> str:
     """A table as a page: numbers to four digits, at most ROWS rows."""
     shown = table.head(ROWS)
     rest = f" The first {ROWS} of {len(table)} rows." if len(table) > ROWS else ""
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in shown)
+    head = "".join(f"<th>{html.escape(str(column))}</th>" for column in shown)
     rows = ("".join(map(_cell, row)) for row in shown.itertuples(index=False))
     body = "\n".join(f"<tr>{row}</tr>" for row in rows)
     return _page(

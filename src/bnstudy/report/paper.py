@@ -20,6 +20,7 @@ from bnstudy.config import members
 from bnstudy.config.models import StudySettings
 from bnstudy.files import write_json
 from bnstudy.report.captions import Caption
+from bnstudy.report.tables import each_row
 
 Rows = list[dict[str, Any]]
 DECIDED = ["primary", "secondary"]
@@ -75,6 +76,7 @@ def build(source: Path, figures: Iterable[Path], values: Mapping[str, Any]) -> t
     with TemporaryDirectory() as folder:
         compiler = compiler_of(Path(folder) / "paper", source, figures, values)
         pdf, warnings = compiler.compile_with_warnings(format="pdf")
+        assert isinstance(pdf, bytes)  # one file, not one per page
         return pdf, "\n".join(map(str, warnings))
 
 
@@ -146,7 +148,7 @@ def _claims(claims: pd.DataFrame, tests: pd.DataFrame, sensitivity: pd.DataFrame
     supporting tests of the primary cell's differences give."""
     rows = []
     texts = ("claim", "words", "hypothesis", "verdict", "sentence", "deciding_part", "figure")
-    for claim in claims.itertuples():
+    for claim in each_row(claims):
         of_claim = tests[tests.claim == claim.claim]
         primary = of_claim[of_claim.role == "primary"]
         same = of_claim.width.isin(primary.width) & of_claim.threshold.isin(primary.threshold)
@@ -157,7 +159,7 @@ def _claims(claims: pd.DataFrame, tests: pd.DataFrame, sensitivity: pd.DataFrame
             **_numbers(claim),
             "p_holm": p_text(claim.p_holm),
             "evidence": list(primary.sentence),
-            "supporting": [{"test": t.test, "p": p_text(t.p)} for t in supporting.itertuples()],
+            "supporting": [{"test": t.test, "p": p_text(t.p)} for t in each_row(supporting)],
             "changes": changed,
         }
         rows.append(row)
@@ -185,7 +187,7 @@ def _by_width(tests: pd.DataFrame, part: str, ratio: str) -> Rows:
             **_numbers(row, ratio),
             **_medians(row),
         }
-        for row in rows.itertuples()
+        for row in each_row(rows)
     ]
 
 
@@ -210,7 +212,7 @@ def _parts(tests: pd.DataFrame) -> Rows:
             **_numbers(row),
             **_medians(row),
         }
-        for row in tests[tests.role == "primary"].itertuples()
+        for row in each_row(tests[tests.role == "primary"])
     ]
 
 
@@ -220,14 +222,14 @@ def _diagnostics(runs: pd.DataFrame) -> Rows:
     for name in members.names("diagnostics"):
         meanings |= members.declared("diagnostics", name).get("COLUMNS", {})
     losses = ("final_train_loss", "final_test_loss")
-    columns = [c for c in runs if c.startswith("final_") and c not in losses]
+    columns = [name for name in map(str, runs) if name.startswith("final_") and name not in losses]
     medians = runs.groupby("arm")[columns].median().reindex([REFERENCE, TREATMENT])
     return [
         {
             "name": column.removeprefix("final_"),
             "meaning": meanings.get(column.removeprefix("final_"), ""),
-            "none": _number(medians.at[REFERENCE, column]),
-            "batch": _number(medians.at[TREATMENT, column]),
+            "none": _number(medians[column][REFERENCE]),
+            "batch": _number(medians[column][TREATMENT]),
         }
         for column in columns
     ]
@@ -249,7 +251,7 @@ def _arms(tests: pd.DataFrame, threshold: float) -> Rows:
     rows = []
     arms = tests[tests.hypothesis == "arms"]
     for (width, arm), of_arm in arms.groupby(["width", "arm"], sort=False):
-        row = {"width": f"{width:g}", "arm": arm}
+        row: dict[str, Any] = {"width": f"{width:g}", "arm": arm}
         speed, final = of_arm.threshold == threshold, of_arm.threshold.isna()
         for name, which in (("speed", speed), ("final", final)):
             row[name] = _numbers(of_arm[which].iloc[0])
@@ -262,7 +264,7 @@ def _sensitivity(table: pd.DataFrame) -> dict[str, Any]:
     claims = list(dict.fromkeys(table.claim))
     rows = []
     for choice, of_choice in table.groupby("choice", sort=False):
-        verdicts = of_choice.set_index("claim").loc[claims].itertuples()
+        verdicts = each_row(of_choice.set_index("claim").loc[claims])
         cells = [{"verdict": row.verdict, "changed": bool(row.changed)} for row in verdicts]
         rows.append({"choice": choice, "cells": cells})
     return {"claims": claims, "rows": rows}
@@ -273,7 +275,7 @@ def _effects(effects: pd.DataFrame) -> Rows:
     rows = []
     for (label, arm), of_cell in effects.groupby(["label", "arm"], sort=False):
         of_quantity = of_cell.set_index("quantity").reindex(EFFECTS)
-        ratios = {row.Index: interval(row) for row in of_quantity.itertuples()}
+        ratios = {row.Index: interval(row) for row in each_row(of_quantity)}
         rows.append({"label": label, "arm": arm, "pairs": f"{of_cell.n_pairs.max():g}", **ratios})
     return rows
 
@@ -290,16 +292,16 @@ def _horizon(horizon: pd.DataFrame) -> Rows:
             "none": _number(row.slope_none),
             "batch": _number(row.slope_batch),
         }
-        for row in last.itertuples()
+        for row in each_row(last)
     ]
 
 
 def _cost(grid: pd.DataFrame, seconds: float) -> dict[str, Any]:
     """Measured seconds: the mean over the grid's runs by arm and width, and of all runs in all."""
     mean = grid.pivot_table(index="arm", columns="width", values="seconds", sort=False)
-    widths = sorted(mean)
+    widths = sorted(set(grid.width))
     rows = [
-        {"arm": arm, "seconds": [_number(mean.at[arm, width]) for width in widths]}
+        {"arm": arm, "seconds": [_number(mean[width][arm]) for width in widths]}
         for arm in mean.index
     ]
     return {

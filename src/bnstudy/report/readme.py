@@ -13,6 +13,7 @@ from bnstudy.analysis.wording import interval, p_text
 from bnstudy.config.models import Study
 from bnstudy.files import atomic, read_csv
 from bnstudy.report.captions import captions
+from bnstudy.report.tables import each_row
 
 # A generated part stands between <!-- name: … --> and <!-- end of name -->.
 PART = r"(<!-- {name}: [^\n]*-->\n).*?(<!-- end of {name} -->)"
@@ -38,10 +39,10 @@ def parts(root: Path) -> dict[str, str]:
 def filled(text: str, parts: dict[str, str]) -> str:
     """`text` with the generated `parts` in their places. ValueError where a place is missing."""
     for name, content in parts.items():
-        pattern = re.compile(PART.format(name=name), re.DOTALL)
-        if not pattern.search(text):
+        place = re.search(PART.format(name=name), text, re.DOTALL)
+        if not place:
             raise ValueError(f"README.md has no place for {name!r}: <!-- {name}: … -->")
-        text = pattern.sub(lambda found, content=content: f"{found[1]}{content}\n{found[2]}", text)
+        text = f"{text[: place.end(1)]}{content}\n{text[place.start(2) :]}"
     return text
 
 
@@ -57,13 +58,13 @@ def findings(tables: Path) -> str:
     claims, tests = (read_csv(tables / f"{name}.csv") for name in ("claims", "significance"))
     lines = ["| the article's claim | verdict | ratio, BN / without (interval) | Holm p |"]
     lines.append("|---|---|---|---|")
-    for claim in claims.itertuples():
+    for claim in each_row(claims):
         lines.append(
             f"| {claim.claim}: {claim.words} | **{claim.verdict}** | "
             f"{claim.deciding_part}: {interval(claim)} | {p_text(claim.p_holm)} |"
         )
     lines.append("")
-    lines += [f"- **{claim.claim}.** {claim.evidence}" for claim in claims.itertuples()]
+    lines += [f"- **{claim.claim}.** {claim.evidence}" for claim in each_row(claims)]
     lines.append("")
     lines.append(
         "Over the widths (the verdicts of the primary width decide, the others are secondary):"

@@ -33,6 +33,7 @@ METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None},
     "png": {},
 }
+Style = dict[str, Any]  # keywords of Matplotlib
 
 
 class Look(NamedTuple):
@@ -86,7 +87,7 @@ def grid_of_panels(count: int) -> tuple[Figure, list[Axes]]:
     return figure, list(panels.flat[: max(count, 1)])
 
 
-def width_styles(widths: Collection[int]) -> dict[int, dict[str, str]]:
+def width_styles(widths: Collection[Any]) -> dict[Any, Style]:
     """Colour, the darker the wider, and marker of each width."""
     shades = matplotlib.colormaps["viridis"](np.linspace(0.75, 0, max(len(widths), 2)))
     return {
@@ -154,7 +155,7 @@ def ratio_ticks(axis: Axis, shown: Iterable[float], margin: float = 1.1) -> None
 def save(figure: Figure, path: str | Path, preview: bool) -> None:
     """Write PDF, SVG or PNG by the path's suffix; a preview says so across the figure."""
     if preview:
-        mark = {"color": "0.5", "alpha": 0.3, "fontsize": 22, "rotation": 20}
+        mark: Style = {"color": "0.5", "alpha": 0.3, "fontsize": 22, "rotation": 20}
         figure.text(0.5, 0.5, "PREVIEW\nnot the study", ha="center", va="center", **mark)
     with atomic(path) as temporary:
         figure.savefig(temporary, metadata=METADATA[Path(path).suffix[1:]])

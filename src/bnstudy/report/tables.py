@@ -1,7 +1,8 @@
 """The tables of a scope as figures and paper read them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -16,3 +17,8 @@ def read_tables(paths: Iterable[str | Path]) -> dict[str, pd.DataFrame]:
         else read_parquet(path).to_pandas()
         for path in paths
     }
+
+
+def each_row(table: pd.DataFrame) -> Iterator[Any]:
+    """The rows, with the columns as attributes."""
+    return table.itertuples()

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bnstudy.config.models import StudySettings
-from bnstudy.report.style import errors, legend_above, look, ordered, ratio_ticks, subplots
+from bnstudy.report.style import Style, errors, legend_above, look, ordered, ratio_ticks, subplots
 
 TITLE = "Parametrisation against initialisation"
 CAPTION = (
@@ -48,7 +48,7 @@ def _arms(axes: Axes, tests: pd.DataFrame) -> None:
         shift = step * (index - (len(arms) - 1) / 2)
         place = rows.quantity.map(quantities.index).astype(float) + shift
         shown = look(arm)
-        points = {"fmt": shown.marker, "markersize": 3.5, "capsize": 2, "linewidth": 1}
+        points: Style = {"fmt": shown.marker, "markersize": 3.5, "capsize": 2, "linewidth": 1}
         axes.errorbar(
             place, rows.ratio, errors(rows), color=shown.colour, label=shown.label, **points
         )

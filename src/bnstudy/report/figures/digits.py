@@ -12,12 +12,14 @@ from bnstudy.report.style import (
     COLUMN,
     PAIR,
     TREATMENT,
+    Style,
     band,
     look,
     new_figure,
     plain_log_ticks,
     ratio_ticks,
 )
+from bnstudy.report.tables import each_row
 
 TITLE = "Two networks on digits"
 CAPTION = (
@@ -56,7 +58,7 @@ def _curves(axes: Axes, curves: pd.DataFrame, thresholds: set[float]) -> None:
         if rows.empty:
             continue
         band(axes, rows.validation_loss.groupby(rows.epoch + 1), shown.colour)
-        text = {"color": shown.colour, "ha": "right", "va": "top", "fontsize": 7}
+        text: Style = {"color": shown.colour, "ha": "right", "va": "top", "fontsize": 7}
         axes.text(0.98, 0.97 - 0.1 * place, shown.label, transform=axes.transAxes, **text)
     for threshold in thresholds:
         axes.axhline(threshold, color="0.5", linewidth=0.6, linestyle="--", zorder=1)
@@ -73,9 +75,9 @@ def _ratios(axes: Axes, runs: pd.DataFrame, tests: pd.DataFrame) -> None:
         shown.extend(ratios)
         spread = row + np.linspace(0.05, 0.3, len(ratios))
         axes.plot(ratios, spread, "o", color="0.6", markersize=2)
-        for mean in tests[tests.hypothesis == part].dropna(subset="ratio").itertuples():
+        for mean in each_row(tests[tests.hypothesis == part].dropna(subset="ratio")):
             error = [[mean.ratio - mean.ratio_low], [mean.ratio_high - mean.ratio]]
-            point = {"fmt": "o", "color": colour, "markersize": 4, "capsize": 3}
+            point: Style = {"fmt": "o", "color": colour, "markersize": 4, "capsize": 3}
             axes.errorbar(mean.ratio, row - 0.15, xerr=error, **point)
             axes.annotate(
                 interval(mean),

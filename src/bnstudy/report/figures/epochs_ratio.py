@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from bnstudy.config.models import StudySettings
 from bnstudy.report.style import (
     COLUMN,
+    Style,
     errors,
     legend_above,
     plain_log_ticks,
@@ -47,21 +48,21 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     plain_log_ticks(axes.xaxis, sorted(study.analysis.thresholds))
     ratio_ticks(axes.yaxis, [0.7, 1.5, *tests.ratio_low, *tests.ratio_high])
     axes.tick_params(axis="x", labelrotation=30)
-    text = {"ha": "right", "va": "bottom", "fontsize": 6.5, "color": "0.4"}
+    text: Style = {"ha": "right", "va": "bottom", "fontsize": 6.5, "color": "0.4"}
     axes.text(0.99, 0.01, "▼ faster with BN", transform=axes.transAxes, **text)
     legend_above(axes, axes, 2)
     return figure
 
 
-def _line(axes: Axes, rows: pd.DataFrame, shift: float, label: str, style: dict[str, str]) -> None:
+def _line(axes: Axes, rows: pd.DataFrame, shift: float, label: str, style: Style) -> None:
     """The line of one width; markers are open where a run did not reach the threshold."""
     if rows.empty:
         return
     rows = rows.sort_values("threshold", ascending=False)
     place = rows.threshold * shift
-    bars = {"capsize": 2, "linewidth": 1, "markersize": 4}
+    bars: Style = {"capsize": 2, "linewidth": 1, "markersize": 4}
     axes.errorbar(place, rows.ratio, errors(rows), **style, **bars, label=label)
     whole = (rows.reached_none == rows.n_pairs) & (rows.reached_batch == rows.n_pairs)
     faces = np.where(whole, style["color"], "white")
-    outline = {"edgecolor": style["color"], "marker": style["marker"]}
+    outline: Style = {"edgecolor": style["color"], "marker": style["marker"]}
     axes.scatter(place, rows.ratio, s=16, facecolor=faces, zorder=3, **outline)

@@ -6,7 +6,16 @@ from matplotlib.figure import Figure
 
 from bnstudy.analysis.outcomes import grid_runs, log_ratio
 from bnstudy.config.models import StudySettings
-from bnstudy.report.style import COLUMN, TREATMENT, look, plain_log_ticks, ratio_ticks, subplots
+from bnstudy.report.style import (
+    COLUMN,
+    TREATMENT,
+    Style,
+    look,
+    plain_log_ticks,
+    ratio_ticks,
+    subplots,
+)
+from bnstudy.report.tables import each_row
 
 TITLE = "Ratio of final test losses"
 CAPTION = (
@@ -29,9 +38,9 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     axes.set(xscale="log", yscale="log", xlabel="width (hidden units)")
     axes.set_ylabel("final test loss, with BN / without")
     shown = [1 / margin, margin]
-    point = {"fmt": "o", "color": look(TREATMENT).colour, "markersize": 4, "capsize": 3}
-    for row in tests.itertuples():
-        ratios = np.exp(log_ratio(runs, row.width, "final_test_loss"))
+    point: Style = {"fmt": "o", "color": look(TREATMENT).colour, "markersize": 4, "capsize": 3}
+    for row in each_row(tests):
+        ratios = np.exp(log_ratio(runs, int(row.width), "final_test_loss"))
         spread = np.exp(np.linspace(-0.12, 0.12, len(ratios)))
         axes.plot(row.width * spread, ratios, "o", markersize=2, color="0.6", zorder=2)
         error = [[row.hl_ratio - row.hl_ratio_low], [row.hl_ratio_high - row.hl_ratio]]
@@ -39,7 +48,7 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
         shown.extend(ratios)
     plain_log_ticks(axes.xaxis, sorted(tests.width))
     ratio_ticks(axes.yaxis, shown)
-    text = {"ha": "right", "va": "top", "color": "0.4", "fontsize": 6.5}
+    text: Style = {"ha": "right", "va": "top", "color": "0.4", "fontsize": 6.5}
     place = axes.get_yaxis_transform()
     axes.text(0.99, margin, f"same within {margin:g}× ", transform=place, **text)
     return figure

@@ -9,6 +9,7 @@ from bnstudy.config.models import StudySettings
 from bnstudy.report.style import (
     COLUMN,
     PAIR,
+    Style,
     legend_above,
     look,
     plain_log_ticks,
@@ -32,12 +33,13 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
     ratios = runs.last_test_loss / runs.final_test_loss
     for side, arm in zip((-1, 1), PAIR, strict=True):
-        shown, label = look(arm), look(arm).label
+        shown = look(arm)
+        label: str | None = shown.label
         for width, cell in ratios[runs.arm == arm].groupby(runs.width):
             place = width * np.exp(side * 0.15 + np.linspace(-0.1, 0.1, len(cell)))
-            dots = {"color": shown.colour, "markersize": 2, "label": label}
+            dots: Style = {"color": shown.colour, "markersize": 2, "label": label}
             axes.plot(place, cell, shown.marker, **dots)
-            label = None  # once in the legend
+            label = None  # one entry per arm in the legend
     axes.set(xscale="log", yscale="log", xlabel="width (hidden units)")
     axes.set_ylabel(f"last epoch / median of last {study.analysis.final_window}, test loss")
     plain_log_ticks(axes.xaxis, sorted(set(runs.width)))

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from bnstudy.analysis.outcomes import layer_factors
 from bnstudy.config.models import StudySettings
-from bnstudy.report.style import COLUMN, PAIR, band, look, subplots
+from bnstudy.report.style import COLUMN, PAIR, Style, band, look, subplots
 
 TITLE = "Gradients against depth at initialisation"
 CAPTION = (
@@ -49,9 +49,9 @@ def _line(axes: Axes, rows: pd.DataFrame, arm: str, label_at: float) -> None:
     layers = norms.columns
     relative = norms.div(norms[layers.max()], axis=0)
     colour, label = look(arm).colour, look(arm).label
-    band(axes, relative.stack().groupby("layer"), colour)
+    band(axes, pd.Series(relative.stack()).groupby("layer"), colour)
     axes.set_xticks(sorted({1, len(layers) // 2, len(layers)}))
     factor = np.exp(np.log(layer_factors(rows)).mean())
-    text = {"color": colour, "ha": "right", "va": "top", "fontsize": 7}
+    text: Style = {"color": colour, "ha": "right", "va": "top", "fontsize": 7}
     label = f"{label}:\n× {factor:.2f} per layer"
     axes.text(0.99, label_at, label, transform=axes.transAxes, **text)

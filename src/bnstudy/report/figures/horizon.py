@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnstudy.config.models import StudySettings
-from bnstudy.report.style import COLUMN, legend_above, ratio_ticks, subplots, width_styles
+from bnstudy.report.style import COLUMN, Style, legend_above, ratio_ticks, subplots, width_styles
 
 TITLE = "Beyond the article's end"
 CAPTION = (
@@ -26,9 +26,9 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     axes.set_ylabel("test loss, with BN / without")
     styles = width_styles(set(table.width))
     for width, rows in table.groupby("width"):
-        style = styles[width] | {"markersize": 3, "markevery": 4, "label": f"width {width}"}
+        style: Style = styles[width] | {"markersize": 3, "markevery": 4, "label": f"width {width}"}
         axes.plot(rows.epochs, rows.ratio, **style)
-        shade = {"color": style["color"], "alpha": 0.2, "linewidth": 0}
+        shade: Style = {"color": style["color"], "alpha": 0.2, "linewidth": 0}
         axes.fill_between(rows.epochs, rows.ratio_low, rows.ratio_high, **shade)
     ratio_ticks(axes.yaxis, [1 / margin, margin, *table.ratio_low, *table.ratio_high])
     legend_above(axes, axes, 3)

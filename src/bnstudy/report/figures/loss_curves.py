@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from bnstudy.analysis.outcomes import grid_runs
 from bnstudy.config.models import StudySettings
 from bnstudy.report.style import band, look, subplots
+from bnstudy.report.tables import each_row
 
 TITLE = "Loss curves, of one run and of all"
 CAPTION = (
@@ -31,7 +32,10 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     grid = grid_runs(curves, study)
     grid = grid[grid.width == width]
     for arm, colour in COLOURS.items():
-        by_epoch = grid[grid.arm == arm].groupby("epoch")
+        runs = grid[grid.arm == arm]
+        if runs.empty:
+            continue
+        by_epoch = runs.groupby("epoch")
         for part, line in LINES.items():
             label = f"{part} {look(arm).label}"
             values = by_epoch[f"{part}_loss"]
@@ -39,7 +43,8 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     count = grid.seed.nunique()
     right.set(title=f"median and quartiles of {count} seeds, width {width}", xlabel="epoch")
     left.set(ylabel="loss", yscale="log")
-    (left if left.lines else right).legend()
+    if left.lines or right.lines:
+        (left if left.lines else right).legend()
     return figure
 
 
@@ -49,7 +54,7 @@ def _original(axes: Axes, curves: pd.DataFrame, original: pd.DataFrame) -> None:
         axes.set_title("no experiment `original`")
         return
     for arm, colour in COLOURS.items():
-        for row in original[original.arm == arm].head(1).itertuples():
+        for row in each_row(original[original.arm == arm].head(1)):
             run = curves[(curves.cell == row.cell) & (curves.seed == row.first_seed)]
             for part, line in LINES.items():
                 label = f"{part} {look(arm).label}"

@@ -22,15 +22,15 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """`runs`: a profile per arm with its pointwise interval, a panel per width."""
     runs = grid_runs(tables["runs"], study)
     finite = runs.final_test_loss[np.isfinite(runs.final_test_loss)]
-    ends = (finite.min() / 1.2, finite.max() * 1.2) if len(finite) else (1, 2)
-    limits = np.geomspace(*ends, 300)
+    low, high = (finite.min() / 1.2, finite.max() * 1.2) if len(finite) else (1, 2)
+    limits = np.geomspace(low, high, 300)
     widths = sorted(set(runs.width))
     figure, panels = grid_of_panels(len(widths))
     for axes, width in zip(panels, widths, strict=False):
         cell = runs[runs.width == width]
         for arm in PAIR:
-            losses = cell.final_test_loss[cell.arm == arm]
-            if losses.empty:
+            losses = cell.final_test_loss[cell.arm == arm].to_numpy()
+            if not len(losses):
                 continue
             share, low, high = performance_profile(losses, limits, 1 - study.analysis.alpha)
             colour = look(arm).colour

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from bnstudy.config.models import StudySettings
 from bnstudy.report.style import (
     PAGE,
+    Style,
     errors,
     legend_above,
     look,
@@ -48,8 +49,8 @@ def _panel(axes: Axes, effects: pd.DataFrame, labels: list[str]) -> None:
     arms = ordered(known.arm)
     for arm in arms:
         rows, shown = known[known.arm == arm], look(arm)
-        place = [_place(known, row.label, arm, labels) for row in rows.itertuples()]
-        points = {"fmt": shown.marker, "capsize": 2, "markersize": 3, "linewidth": 1}
+        place = [_place(known, label, arm, labels) for label in rows.label]
+        points: Style = {"fmt": shown.marker, "capsize": 2, "markersize": 3, "linewidth": 1}
         axes.errorbar(
             rows.ratio, place, xerr=errors(rows), color=shown.colour, label=shown.label, **points
         )

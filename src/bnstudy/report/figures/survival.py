@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from bnstudy.analysis.outcomes import grid_runs, threshold_columns
 from bnstudy.analysis.statistics import kaplan_meier
 from bnstudy.config.models import StudySettings
-from bnstudy.report.style import PAIR, grid_of_panels, legend_above, log_ticks, look
+from bnstudy.report.style import PAIR, Style, grid_of_panels, legend_above, log_ticks, look
 
 TITLE = "Runs still on their way"
 CAPTION = (
@@ -56,7 +56,7 @@ def _curve(axes: Axes, runs: pd.DataFrame, threshold: float, colour: str, line: 
         return
     epochs, reached = threshold_columns(threshold)
     times, survival = kaplan_meier(runs[epochs].to_numpy(), runs[reached].to_numpy())
-    steps = {"color": colour, "drawstyle": "steps-post", "linewidth": 1}
+    steps: Style = {"color": colour, "drawstyle": "steps-post", "linewidth": 1}
     axes.plot([0.5, *times], [1, *survival], line, **steps)
 
 
