@@ -69,7 +69,7 @@ class Package:
 
     def digest(self, looks: bool = False) -> str:
         """Read anew: one process of Snakemake reads every file once."""
-        for cached in (code._tree, code._meaning, code._imported):
+        for cached in (code._tree, code._meaning, code._imported, code._read_beside):
             cached.cache_clear()
         return code.digest(self.script, [("arms", "none")], looks)
 
@@ -177,6 +177,17 @@ def test_for_figures_looks_count_and_words_do_not(package):
     assert package.digest(looks=True) == drawn != package.digest(looks=False)
     package.replace("experiment/arms/none", "#000000", "#111111")
     assert package.digest(looks=True) != drawn
+
+
+def test_a_file_that_a_module_reads_is_code_as_well(package):
+    package.file("late").write_text("SHEET = Path(__file__).with_name('late.style')\n")
+    sheet, other = (package.folder / name for name in ("late.style", "other.style"))
+    sheet.write_text("a"), other.write_text("a")
+    before = package.digest()
+    other.write_text("b")
+    assert package.digest() == before
+    sheet.write_text("b")
+    assert package.digest() != before
 
 
 def test_a_new_file_changes_no_digest(package):

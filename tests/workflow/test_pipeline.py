@@ -1,65 +1,123 @@
 """The real `snakemake` command on a tiny study: end to end, and only what changed is redone."""
 
+import json
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import yaml
+from snakemake.utils import update_config
 
-from tests.clone import Clone
+from bnstudy.config import code, members
+from bnstudy.config.models import Study
+from bnstudy.config.plan import SETTINGS, Plan
+from tests.clone import ROOT, Clone
 
-FIGURES = ["loss_curves", "final_loss_ratio", "epochs_ratio", "survival", "profiles", "arms",
-           "gradient_depth", "features", "digits", "final_window"]  # fmt: skip
-SHOWING_FIGURES = {"paper", "claims_page", "track"}  # they have figures in them
-BLOCKS = 3 * 2 * 2 + 2  # widths 5 and 8, the ablation at 8: two arms, two blocks; the original
+FIGURES = members.names("figures")
+SHOWING_FIGURES = {"paper", "claims_page", "track_study"}  # they have figures in them
+TRACKING = {"track_runs", "track_study"}
+BLOCKS = 3 * 2 * 2 + 2  # widths 5 and 8, the attribution at 8: two arms, two blocks; the original
+EXTENDED_BLOCKS = 5 * 2 * 2 + 2  # five experiments with two arms and two blocks; dropout with one
+CELL = "none-w5-e30"
+
+
+def recording(clone: Clone) -> dict[str, str]:
+    """An environment in which each job leaves the modules that it loaded in the folder `loaded`."""
+    (clone.folder / "loaded").mkdir(exist_ok=True)
+    recorder = str(Path(__file__).parent / "record")
+    return os.environ | {"LOADED": str(clone.folder / "loaded"), "PYTHONPATH": recorder}
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     """A finished tiny study."""
     clone = Clone(tmp_path_factory.mktemp("clone"))
-    result = clone.snakemake()
+    result = clone.snakemake(env=recording(clone))
     assert result.returncode == 0, result.stderr[-3000:]
     return clone
 
 
+class Edit:
+    """Edits files for one test."""
+
+    def __init__(self, clone: Clone):
+        self.clone = clone
+        self.before: dict[str, bytes | None] = {}
+
+    def append(self, path: str, text: str = "\nEDITED = True\n") -> None:
+        self.write(path, (self.clone.folder / path).read_text() + text)
+
+    def replace(self, path: str, old: str, new: str) -> None:
+        text = (self.clone.folder / path).read_text()
+        assert old in text
+        self.write(path, text.replace(old, new, 1))
+
+    def write(self, path: str, text: str) -> None:
+        file = self.clone.folder / path
+        self.before.setdefault(path, file.read_bytes() if file.exists() else None)
+        file.write_text(text)
+
+    def undo(self) -> None:
+        for path, content in self.before.items():
+            file = self.clone.folder / path
+            file.unlink() if content is None else file.write_bytes(content)
+
+
 @pytest.fixture
 def edit(clone):
-    """Edit a file or the settings for one test; both are put back afterwards."""
-    settings, files = yaml.safe_dump(clone.settings), {}
-
-    def append(path: str, text: str = "\n# edited\n"):
-        file = clone.folder / path
-        files[file] = file.read_bytes()
-        file.write_text(file.read_text() + text)
-
-    yield append
+    """Edit files or the settings for one test; both are put back afterwards."""
+    settings, edit = yaml.safe_dump(clone.settings), Edit(clone)
+    yield edit
     clone.settings = yaml.safe_load(settings)
-    for file, content in files.items():
-        file.write_bytes(content)
+    edit.undo()
+
+
+def read(clone: Clone, table: str, scope: str = "") -> pd.DataFrame:
+    """A table of the study's results; the arm `none` is a text."""
+    path = clone.folder / f"results/{scope}tables/{table}"
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+
+def plan_of(clone: Clone) -> Plan:
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    update_config(config, clone.settings)
+    return Plan(Study.from_config(config))
 
 
 def test_the_study_is_whole(clone):
-    results = clone.folder / "results"
-    runs = pd.read_csv(results / "tables/runs.csv", keep_default_na=False)
-    assert len(runs) == 3 * 2 * 7 + 2 and runs.run_key.is_unique
-    assert (~runs.in_grid).sum() == 2 and (runs.seconds > 0).all()
-    curves = pd.read_parquet(results / "tables/curves.parquet")
-    columns = ["arm", "width", "seed", "epoch", "train_loss", "test_loss"]
-    assert list(curves.columns) == columns and len(curves) == len(runs) * 30
-    key = columns[:4]
-    assert curves.astype({"arm": str})[key].equals(
-        curves.astype({"arm": str})[key].sort_values(key, ignore_index=True)
-    )
-    measures = pd.read_parquet(results / "tables/measures.parquet")
-    assert len(measures) == len(runs) * 5 and measures.epoch.max() == 29
-    claims = pd.read_csv(results / "tables/claims.csv")
+    results, plan = clone.folder / "results", plan_of(clone)
+    runs = read(clone, "runs.csv")
+    assert len(runs) == 3 * 2 * 7 + 2 and runs.run_key.is_unique and (runs.seconds > 0).all()
+    assert list(runs.columns[:12]) == ["run_key", "cell", *SETTINGS]
+    curves = read(clone, "curves.parquet")
+    losses = ["train_loss", "test_loss", "train_loss_eval", "steps"]
+    assert list(curves.columns) == ["cell", *SETTINGS, "seed", "epoch", *losses]
+    assert len(curves) == len(runs) * 30 and (curves.steps == curves.epoch + 1).all()
+    wanted = [
+        (block.cell.name, seed, epoch)
+        for block in plan.blocks("")
+        for seed in plan.seeds(block, "")
+        for epoch in range(30)
+    ]
+    assert list(curves[["cell", "seed", "epoch"]].itertuples(index=False, name=None)) == wanted
+    assert pq.read_metadata(results / "tables/curves.parquet").num_row_groups == BLOCKS
+    diagnostics = read(clone, "diagnostics.parquet")
+    assert len(diagnostics) == len(runs) * 5 and diagnostics.epoch.max() == 29
+    assert read(clone, "experiments.csv").to_dict("records") == [
+        row | {"batch_size": "full"} for row in plan.rows("")
+    ]
+    claims = read(clone, "claims.csv")
     assert list(claims.claim) == ["C1", "C2", "C3", "C4", "C5"]
     page = (results / "claims.md").read_text()
     assert all(sentence in page for sentence in claims.sentence)
-    assert set(pd.read_csv(results / "tables/sensitivity.csv").claim) == set(claims.claim)
+    assert set(read(clone, "sensitivity.csv").claim) == set(claims.claim)
     for figure in FIGURES:
         assert all((results / f"figures/{figure}.{s}").exists() for s in ("pdf", "svg", "png"))
     assert (results / "paper.pdf").read_bytes().startswith(b"%PDF")
@@ -74,21 +132,22 @@ def test_every_run_is_in_mlflow_once(clone):
     experiment = client.get_experiment_by_name("tiny")
     everything = client.search_runs([experiment.experiment_id], max_results=1000)
     assert {run.info.status for run in everything} == {"FINISHED"}
-    of_level = {level: [run for run in everything if run.data.tags["level"] == level]
-                for level in ("study", "cell", "seed")}  # fmt: skip
+    of_level = {
+        level: [run for run in everything if run.data.tags["level"] == level]
+        for level in ("study", "cell", "seed")
+    }
     assert len(of_level["study"]) == 1 and len(of_level["cell"]) == 3 * 2
-    tracked = of_level["seed"]
-    runs = pd.read_csv(clone.folder / "results/tables/runs.csv", keep_default_na=False)
+    tracked, runs = of_level["seed"], read(clone, "runs.csv")
     assert sorted(run.data.tags["run_key"] for run in tracked) == sorted(runs.run_key)
     by_key = runs.set_index("run_key")
     for run in tracked:
         row = by_key.loc[run.data.tags["run_key"]]
         assert run.data.metrics["final_test_loss"] == row.final_test_loss
-        assert run.data.params["training.epochs"] == "30"
+        assert run.data.params["epochs"] == "30" and run.data.params["cell"] == row.cell
         assert len(client.get_metric_history(run.info.run_id, "loss/train")) > 10
 
 
-def test_without_mlflow_the_study_is_done_and_says_what_is_owed(clone, monkeypatch):
+def test_without_mlflow_the_study_is_done_and_says_what_is_missing(clone, monkeypatch):
     """A server that is not there; the next plain command tracks, and the one after does nothing."""
     (clone.folder / "mlflow.db").unlink()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
@@ -97,7 +156,7 @@ def test_without_mlflow_the_study_is_done_and_says_what_is_owed(clone, monkeypat
     assert result.returncode == 0, result.stderr[-3000:]
     assert "is not (wholly) in MLflow" in result.stderr and "`make track`" in result.stderr
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert clone.planned() == {"track_runs": 1, "track": 1}
+    assert clone.planned() == {"track_runs": 1, "track_study": 1}
     result = clone.snakemake()
     assert result.returncode == 0 and "not (wholly)" not in result.stderr
     assert (clone.folder / "mlflow.db").exists() and clone.planned() == {}
@@ -106,7 +165,7 @@ def test_without_mlflow_the_study_is_done_and_says_what_is_owed(clone, monkeypat
 def test_mlflow_can_be_left_out(clone, edit):
     clone.settings["mlflow"] = {"experiment": "tiny", "enabled": False}
     clone.settings["analysis"]["alpha"] = 0.02
-    assert not {"track", "track_runs"} & clone.planned().keys()
+    assert not TRACKING & clone.planned().keys()
     assert "track_runs" in clone.planned("track")
 
 
@@ -115,18 +174,24 @@ def test_a_second_run_does_nothing(clone):
     assert "Nothing to be done" in clone.snakemake().stderr
 
 
-@pytest.mark.parametrize(("rule", "file"), [
-    ("dataset", "datasets/seeds_0.npz"),
-    ("train", "training/none/width_5/*/record.json"),
-    ("runs", "tables/runs.csv"),
-    ("gradients", "tables/gradients.csv"),
-    ("significance", "tables/significance.csv"),
-    ("track_runs", "tracking/runs.json"),
-    ("track", "tracking/study.json"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rule", "file"),
+    [
+        ("dataset", "datasets/article-plain/seeds_0.npz"),
+        ("train", f"runs/{CELL}/seeds_10/record.json"),
+        ("diagnostic", "diagnostics/features.parquet"),
+        ("curves", "tables/curves_thinned.parquet"),
+        ("runs", "tables/runs.csv"),
+        ("depth", "runs/depth/gradients.csv"),
+        ("own_table", "tables/gradients.csv"),
+        ("significance", "tables/significance.csv"),
+        ("track_runs", "tracking/runs.json"),
+        ("track_study", "tracking/study.json"),
+    ],
+)
 def test_whatever_a_failed_job_took_away_is_missed(clone, rule, file):
     """Though what was made from it once is there, and newer."""
-    path = next((clone.folder / "results").glob(file))
+    path = clone.folder / "results" / file
     away = path.rename(path.with_suffix(".away"))
     try:
         assert rule in clone.planned()
@@ -145,44 +210,124 @@ def test_a_damaged_receipt_is_none(clone):
 
 
 def test_touching_sources_does_nothing(clone):
-    for file in (clone.folder / "src/bnstudy").rglob("*.py"):
-        file.touch()
+    for folder in ("src", "paper", "workflow/rules", "workflow/report"):
+        for file in (clone.folder / folder).rglob("*.*"):
+            file.touch()
+    for file in ("Snakefile", "config.yaml", "environment.yml"):
+        (clone.folder / file).touch()
     assert clone.planned() == {}
 
 
+def test_comments_and_docstrings_do_nothing(clone, edit):
+    for file in sorted((clone.folder / "src").rglob("*.py")):
+        path = file.relative_to(clone.folder).as_posix()
+        edit.append(path, "\n# A comment.\n")
+        if file.read_text().startswith('"""'):
+            edit.replace(path, '"""', '"""In other words: ')
+    assert clone.planned() == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "trains"),
+    [
+        ("experiment/training", BLOCKS),
+        ("experiment/block", BLOCKS),
+        ("experiment/tasks/article", BLOCKS),
+        ("experiment/optimizers/adam", BLOCKS),
+        ("experiment/arms/none", 5),
+        ("experiment/arms/none_standardized", 2),
+        ("experiment/arms/layer_norm", 0),
+        ("experiment/tasks/odd", 0),
+        ("experiment/optimizers/sgd", 0),
+        ("analysis/collect", 0),
+        ("tracking/importer", 0),
+    ],
+)
+def test_an_edit_trains_what_it_is_about(clone, edit, module, trains):
+    """An arm's file: that arm alone; a member that the study does not use: nothing."""
+    edit.append(f"src/bnstudy/{module}.py")
+    planned = clone.planned()
+    assert planned.get("train", 0) == trains
+    assert planned.get("dataset", 0) == (3 if module == "experiment/tasks/article" else 0)
+    if "optimizers/sgd" in module:
+        assert planned == {}
+
+
+@pytest.mark.parametrize("kind", members.KINDS)
+def test_a_new_member_trains_nothing(clone, edit, kind):
+    """Its file is a copy of another's."""
+    name = members.names(kind)[0]
+    text = members.path(kind, name).read_text()
+    folder = f"src/bnstudy/{members.KINDS[kind]}"
+    edit.write(f"{folder}/newly_made.py", text.replace('CLAIM = "C1"', 'CLAIM = "C6"'))
+    assert not {"train", "dataset", "depth", "digits", "curves"} & clone.planned().keys()
+
+
+def test_a_colour_redraws_the_figures_and_trains_nothing(clone, edit):
+    declared = members.declared("arms", "none")
+    edit.replace("src/bnstudy/experiment/arms/none.py", declared["COLOUR"], "#123456")
+    planned = clone.planned()
+    assert planned["figure"] == len(FIGURES)
+    assert set(planned) <= {"figure", "track_runs", *SHOWING_FIGURES}
+
+
+def test_a_diagnostic_trains_nothing(clone, edit):
+    edit.append("src/bnstudy/analysis/diagnostics/features.py")
+    planned = clone.planned()
+    assert planned["diagnostic"] == planned["diagnostics"] == 1
+    assert not {"train", "dataset", "curves"} & planned.keys()
+
+
+def test_a_diagnostics_setting_trains_nothing(clone, edit):
+    clone.settings["diagnostics"] = {"features": {"saturation": 0.9}}
+    planned = clone.planned()
+    assert planned["diagnostic"] == 1 and not {"train", "dataset", "curves"} & planned.keys()
+
+
+def test_an_experiment_of_its_own_kind_is_redone_alone(clone, edit):
+    clone.settings["experiments"]["depth"]["depth"] = 5
+    planned = clone.planned()
+    assert planned["depth"] == 1 and not {"train", "digits", "runs", "curves"} & planned.keys()
+
+
 def test_a_new_width_trains_only_its_cells(clone, edit):
-    clone.settings["grid"]["widths"].append(12)
+    clone.settings["experiments"]["grid"]["width"].append(12)
     planned = clone.planned()
     assert planned["train"] == 2 * 2 and "dataset" not in planned
 
 
+def test_a_new_experiment_trains_only_what_no_other_names(clone, edit):
+    new = {"arm": "none", "width": [5, 6], "inputs": ["plain", "shifted"]}
+    clone.settings["experiments"]["new"] = new
+    assert clone.planned() == {}, "it is not among the default ones"
+    clone.settings["default_experiments"] = ["original", "grid", "new"]
+    planned = clone.planned()
+    assert planned["train"] == 3 * 2 and planned["dataset"] == 2
+
+
 def test_a_new_block_of_seeds_trains_only_it(clone, edit):
     """Seeds 10-16 lie in the blocks 10 and 15; up to 24 the block 15 grows and 20 is new."""
-    clone.settings["grid"]["seeds"]["count"] = 15
+    clone.settings["seeds"]["study"]["count"] = 15
     planned = clone.planned()
-    assert planned["train"] == 3 * 2 * 2 and planned["dataset"] == 2
-
-
-def test_editing_the_training_code_retrains_all(clone, edit):
-    edit("src/bnstudy/training.py")
-    assert clone.planned()["train"] == BLOCKS
+    assert planned["train"] == 3 * 2 * 2 and planned["dataset"] == 1
 
 
 def test_editing_a_figure_redraws_it_alone(clone, edit):
-    edit("src/bnstudy/figures/epochs_ratio.py")
+    edit.append("src/bnstudy/report/figures/epochs_ratio.py")
     planned = clone.planned()
     assert planned["figure"] == 1 and set(planned) <= {"figure", *SHOWING_FIGURES}
 
 
 def test_editing_the_style_redraws_the_figures_alone(clone, edit):
-    edit("src/bnstudy/figures/bnstudy.mplstyle")
+    edit.append("src/bnstudy/report/bnstudy.mplstyle", "\n# edited\n")
     planned = clone.planned()
-    assert planned["figure"] == len(FIGURES) and set(planned) <= {"figure", *SHOWING_FIGURES}
+    assert planned["figure"] == len(FIGURES)
+    assert set(planned) <= {"figure", "track_runs", *SHOWING_FIGURES}
 
 
 def test_editing_the_paper_sets_it_alone(clone, edit):
-    edit("paper/discussion.typ", "\n// edited\n")
-    assert set(clone.planned()) <= {"paper", "track"}
+    edit.append("paper/discussion.typ", "\n// edited\n")
+    assert set(clone.planned()) <= {"paper", "track_study"}
 
 
 def test_changing_the_analysis_trains_nothing(clone, edit):
@@ -191,13 +336,20 @@ def test_changing_the_analysis_trains_nothing(clone, edit):
     assert "significance" in planned and "train" not in planned and "curves" not in planned
 
 
-def test_changing_bns_settings_leaves_the_other_arm_alone(clone, edit):
+def test_changing_bns_settings_leaves_the_other_arms_alone(clone, edit):
     clone.settings["batch_norm"] = {"momentum": 0.8}
-    assert clone.planned()["train"] == BLOCKS - 5  # all but those of the arm none
+    using = [
+        block
+        for block in plan_of(clone).blocks("")
+        if "batch_norm" in members.declared("arms", block.cell.arm).get("USES", ())
+    ]
+    assert clone.planned()["train"] == len(using) == BLOCKS - 5 - 2
 
 
 def test_settings_can_be_given_on_the_command_line(clone):
-    result = clone.snakemake("--dry-run", "--config", "grid={widths: [5, 12], seeds: {count: 5}}")
+    result = clone.snakemake(
+        "--dry-run", "--config", "experiments={grid: {width: [5, 12]}}", "seeds={study: {count: 5}}"
+    )
     assert result.returncode == 0, result.stderr
     assert re.search(r"^train +2$", result.stdout + result.stderr, re.MULTILINE)
 
@@ -206,55 +358,117 @@ def test_a_rebuild_is_identical_whatever_the_block_size(clone, tmp_path):
     """Another folder, other blocks, one core: the same bytes, measured seconds apart."""
     again = Clone(tmp_path)
     again.settings["training"]["block_size"] = 10
-    result = again.snakemake("--cores", "1", "--until", "figure", "claims")
+    result = again.snakemake(
+        "--cores", "1", "--until", "figure", "claims", "effects", "diagnostics"
+    )
     assert result.returncode == 0, result.stderr[-3000:]
     ours, theirs = again.results(), clone.results()
     assert ours.keys() == theirs.keys()
-    curves = [pd.read_parquet(c.folder / "results/tables/curves.parquet") for c in (clone, again)]
-    pd.testing.assert_frame_equal(*curves, check_exact=True)
+    for table in ("curves.parquet", "curves_thinned.parquet", "diagnostics.parquet"):
+        tables = (read(one, table) for one in (clone, again))
+        pd.testing.assert_frame_equal(*tables, check_exact=True)
     different = {name for name in ours if ours[name] != theirs[name]}
-    assert different <= {"curves.parquet", "measures.parquet"}, "their row groups are the blocks"
+    row_groups = {"curves.parquet", "curves_thinned.parquet", "diagnostics.parquet"}
+    assert different <= row_groups, "their row groups are the blocks"
 
 
-def test_the_extended_study_goes_on_from_the_default_one(clone):
-    planned = clone.planned("extended")
-    assert planned["extend"] == 2 * 2 * 5 + 2 and "train" not in planned
-    result = clone.snakemake("extended")
+def test_the_extended_study_continues_the_default_one(clone):
+    assert clone.planned("extended")["train"] == EXTENDED_BLOCKS
+    result = clone.snakemake("extended", env=recording(clone))
     assert result.returncode == 0, result.stderr[-3000:]
-    tables = clone.folder / "results/tables"
-    long = pd.read_parquet(tables / "extended/curves.parquet")
-    long = long[long.variant == "epochs_60"].drop(columns="variant")
-    assert long.groupby(["arm", "seed"], observed=True).size().eq(60).all()
-    short = pd.read_parquet(tables / "curves.parquet")
-    short = short[(short.width == 5) & short.seed.isin(long.seed)]
+    short, every = read(clone, "curves.parquet"), read(clone, "curves.parquet", "extended/")
+    long = every[every.cell == "batch-w5-e60"]
+    assert long.groupby("seed").size().eq(60).all() and long.seed.nunique() == 7
+    columns = ["seed", "epoch", "train_loss", "test_loss"]
     pd.testing.assert_frame_equal(
-        long[long.epoch < 30].astype({"arm": str}).reset_index(drop=True),
-        short.astype({"arm": str}).reset_index(drop=True), check_exact=True,
-    )  # fmt: skip
-    runs = pd.read_csv(tables / "extended/runs.csv", keep_default_na=False, na_values=[""])
-    assert set(runs.kind) == {
-        "width", "epochs", "learning_rate", "label_noise", "batch_size", "dropout"
-    }  # fmt: skip
-    assert set(runs[runs.kind == "learning_rate"].learning_rate) == {0.01}
-    effects = pd.read_csv(tables / "extended/effects.csv")
-    assert set(effects.kind) == {"default", *runs.kind}
-    assert clone.planned("extended") == {}
+        long.loc[long.epoch < 30, columns].reset_index(drop=True),
+        short.loc[short.cell == "batch-w5-e30", columns].reset_index(drop=True),
+        check_exact=True,
+    )
+    minibatches = every[every.batch_size == "10"]
+    assert (minibatches.steps == 4 * (minibatches.epoch + 1)).all()
+    assert minibatches.train_loss_eval.notna().all()
+    runs, default = read(clone, "runs.csv", "extended/"), read(clone, "runs.csv")
+    shared = runs[runs.run_key.isin(default.run_key)].reset_index(drop=True)
+    assert len(shared) == len(default) and len(runs) == len(default) + 5 * 2 * 7 + 7
+    pd.testing.assert_frame_equal(shared, default, check_exact=True)
+    experiments = read(clone, "experiments.csv", "extended/")
+    assert set(experiments.experiment) == set(plan_of(clone).experiments("extended/")) - {
+        "depth",
+        "digits",
+    }
+    effects = read(clone, "effects.csv", "extended/")
+    assert {"batch", "dropout"} <= set(effects.arm) and effects.ratio.notna().any()
+    assert clone.planned("extended") == clone.planned() == {}
+
+
+def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[str, str]]:
+    """The members that a job uses, as its rule names them."""
+    scope = wildcards.get("scope", "")
+    arms = {("arms", block.cell.arm) for block in plan.blocks(scope)}
+    tasks = {("tasks", block.cell.task) for block in plan.blocks(scope)}
+    match rule:
+        case "dataset":
+            return {("tasks", wildcards["data"].rpartition("-")[0])}
+        case "train":
+            cell = plan.block(wildcards["cell"], wildcards["start"]).cell
+            return {("arms", cell.arm), ("tasks", cell.task), ("optimizers", cell.optimizer)}
+        case "depth":
+            return {("tasks", "article")}
+        case "diagnostic":
+            return {("diagnostics", wildcards["diagnostic"])} | arms | tasks
+        case "runs":
+            return tasks
+        case "figure":
+            return {("figures", wildcards["figure"])}
+        case "paper" | "significance" | "claims":
+            return {("claims", name) for name in members.names("claims")}
+        case "track_runs" | "track_study":
+            return {(kind, name) for kind in ("arms", "tasks") for name in members.names(kind)}
+    return set()
+
+
+def test_the_digest_of_a_jobs_code_is_of_the_modules_that_it_loads(clone):
+    """Of every job of every rule: none that it loads is missing, and none is there in vain."""
+    plan, rules, different = plan_of(clone), set(), {}
+    source = (clone.folder / "src/bnstudy").resolve()
+    for file in sorted((clone.folder / "loaded").iterdir()):
+        job = json.loads(file.read_text())
+        rule, wildcards = job["rule"], job["wildcards"]
+        script = ROOT / f"workflow/scripts/{rule.removesuffix('_runs').removesuffix('_study')}.py"
+        used = members_of(rule, wildcards, plan)
+        looks = rule == "figure" or rule.startswith("track")
+        assert job["code"] == code.digest(script, used, looks), "as the rule names its members"
+        named = code.closure(script, *(members.path(*member) for member in used))
+        expected = {path.relative_to(members.PACKAGE).as_posix() for path in named}
+        loaded = {Path(path).resolve().relative_to(source).as_posix() for path in job["modules"]}
+        if loaded != expected:
+            place = " ".join([rule, *wildcards.values()])
+            different[place] = sorted(loaded - expected), sorted(expected - loaded)
+        rules.add(rule)
+    assert not different, "rule: (loaded but not in the digest, in the digest but not loaded)"
+    assert rules == set(clone.planned("all", "extended", "--forceall"))
 
 
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"grid": {"widhts": [5]}}, "grid.widhts: unknown key; did you mean widths?"),
-        ({"training": {"learning_rate": "1e-3"}}, "write 0.001"),
+        ({"experiments": {"grid": {"widht": [5]}}}, "experiments.grid.widht: unknown key; did you"),
+        ({"grid": {"widths": [5]}}, "grid: a key of the first edition; its settings are now in"),
+        ({"default_experiments": []}, "default_experiments is []"),
+        ({"defaults": {"learning_rate": "1e-3"}}, "write 0.001"),
         ({"dataset": {"test_size": 0}}, "dataset.test_size is 0"),
     ],
 )
 def test_a_bad_config_is_refused_before_any_job(clone, tmp_path, settings, says):
     (tmp_path / "bad.yaml").write_text(yaml.safe_dump(settings))
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "bad.yaml"]
     result = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", "bad.yaml",
-         "--snakefile", str(clone.folder / "Snakefile")],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [*command, "--snakefile", str(clone.folder / "Snakefile")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert result.returncode != 0 and says in result.stderr
     assert "Traceback" not in result.stderr and not (tmp_path / "results").exists()
