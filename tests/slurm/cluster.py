@@ -70,10 +70,15 @@ class Cluster:
             (self.folder / place).mkdir(parents=True)
         port, first, second = free_ports(3)
         CONFIGURATION.parent.mkdir(exist_ok=True)
-        CONFIGURATION.write_text(TEMPLATE.format(
-            host=socket.gethostname().split(".")[0], folder=self.folder,
-            port=port, first=first, second=second,
-        ))  # fmt: skip
+        CONFIGURATION.write_text(
+            TEMPLATE.format(
+                host=socket.gethostname().split(".")[0],
+                folder=self.folder,
+                port=port,
+                first=first,
+                second=second,
+            )
+        )
         try:
             self._start_munge()
             self.start_controller()

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bnstudy.config import members
 from tests.clone import Clone
 from tests.services import wait_until
 from tests.slurm.cluster import Cluster
@@ -22,13 +23,18 @@ from tests.slurm.cluster import Cluster
 pytestmark = pytest.mark.services
 
 LIMIT = 600  # seconds a command
-JOBS = 2 + 4 + 2 + 4  # datasets, training, probes, and the tables up to the tests
+# Datasets, training, the two experiments of their own kind; the diagnostics; their table, curves,
+# runs, significance, effects.
+JOBS = 2 + 4 + 2 + len(members.names("diagnostics")) + 5
 PAGE = Path(__file__).parents[2] / "docs/cluster.md"
 # What the profile's patience would cost here: a first look after 40 s, later ones ever less often.
 IMPATIENT = [
-    "--slurm-init-seconds-before-status-checks=3", "--max-status-checks-per-second=0.5",
-    "--slurm-status-command=squeue", "--slurm-jobname-prefix=bnstudy", "--jobs=8",
-]  # fmt: skip
+    "--slurm-init-seconds-before-status-checks=3",
+    "--max-status-checks-per-second=0.5",
+    "--slurm-status-command=squeue",
+    "--slurm-jobname-prefix=bnstudy",
+    "--jobs=8",
+]
 PROFILE = ["--workflow-profile", "profiles/slurm", "--configfile", "tiny.yaml"]
 
 
@@ -59,8 +65,9 @@ def cluster(tmp_path_factory):
 
 def small(clone: Clone) -> Clone:
     """`clone` with a study of four training jobs."""
-    clone.settings["grid"] |= {"widths": [8], "seeds": {"first": 10, "count": 4}}
-    clone.settings["ablation"]["widths"] = []
+    clone.settings["experiments"]["grid"]["width"] = 8
+    clone.settings["seeds"]["study"]["count"] = 4
+    clone.settings["default_experiments"] = ["original", "grid", "depth", "digits"]
     return clone
 
 
@@ -113,7 +120,7 @@ def test_the_whole_study_is_the_same(cluster, study, local):
     theirs = study.results()
     assert theirs.keys() == local.keys()
     assert {name for name in local if theirs[name] != local[name]} == set()
-    assert "localrule track:" in done.stderr and "rule_track" not in done.stderr, "one writer"
+    assert "localrule track_study:" in done.stderr and "rule_track" not in done.stderr, "one writer"
     assert len(re.findall("submitted with SLURM jobid", done.stderr)) == JOBS
     assert cluster.jobs() == []
     assert "Nothing to be done" in study.snakemake().stderr
