@@ -18,7 +18,7 @@ study: environment  ## environment, then the whole study and its report (the def
 	$(SNAKEMAKE)
 	$(SNAKEMAKE) $(REPORT)
 
-extended: environment  ## the default study, and what it leaves out: wider, longer, other settings
+extended: environment  ## the default study, then the same with all experiments: wider, longer, other settings
 	$(SNAKEMAKE) all extended
 	$(SNAKEMAKE) all extended $(REPORT)
 
@@ -62,6 +62,8 @@ audit:  ## known vulnerabilities in the pinned packages (asks a public service)
 lint: environment  ## style and workflow checks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
@@ -84,24 +86,24 @@ report: environment  ## put figures, tables, paper and run times on one page: re
 	$(SNAKEMAKE) $(REPORT)
 
 verify:  ## compare results/ with the published tables, number by number
-	@$(BIN)/python -m bnstudy.verify
+	@$(BIN)/bnstudy verify
 
 publish:  ## make published/ from results/, and the README's findings from that
-	$(BIN)/python -m bnstudy.verify --publish
-	$(BIN)/python -m bnstudy.readme
+	$(BIN)/bnstudy publish
+	$(BIN)/bnstudy readme
 
 readme:  ## write the generated parts of README and docs from the committed tables
-	$(BIN)/python -m bnstudy.readme
+	$(BIN)/bnstudy readme
 	$(BIN)/python -m benchmarks.million
 
 progress:  ## how much of the training is done, and how long it still takes
-	@$(BIN)/python -m bnstudy.progress
+	@$(BIN)/bnstudy progress
 
 track: environment  ## bring MLflow up to date with the results, also after mlflow.db was deleted
 	$(SNAKEMAKE) track --forcerun track_runs
 
 watch:  ## beside a running `make`: runs appear in MLflow while the study trains
-	@$(BIN)/python -m bnstudy.tracking.watch
+	@$(BIN)/bnstudy watch
 
 bench: environment  ## speed against the alternatives (about 10 minutes)
 	$(BIN)/pip freeze --exclude-editable > .venv/constraints.txt
@@ -112,7 +114,7 @@ bench-scale: environment  ## planning of 200,000 runs, tracking of 10,000 (half 
 	$(BIN)/python -m benchmarks.scale
 
 ui: environment  ## browse the runs: starts MLflow on loopback and prints what to open
-	@$(BIN)/python -m bnstudy.tracking.ui --port $(PORT)
+	@$(BIN)/bnstudy ui --port $(PORT)
 
 lock: environment  ## write requirements.lock from what is installed, with all platforms' hashes
 	$(PYTHON) -m venv .lock
@@ -124,7 +126,7 @@ lock: environment  ## write requirements.lock from what is installed, with all p
 	mv .lock/requirements.lock requirements.lock
 
 schema: environment  ## write the JSON schema of config.yaml
-	$(BIN)/python -m bnstudy.study > workflow/schemas/config.schema.yaml
+	$(BIN)/bnstudy schema > workflow/schemas/config.schema.yaml
 
 clean:  ## delete results, logs and the MLflow database (asks Snakemake for nothing)
 	find results -mindepth 1 ! -name README.md -delete

@@ -60,6 +60,7 @@ rule effects:
     params:
         code=code("effects.py"),
         study=SETTINGS,
+        arm_settings=STUDY.arms,
     script:
         "../scripts/effects.py"
 

@@ -22,5 +22,6 @@ rule dataset:
         ),
         seeds=lambda wildcards: PLAN.dataset_seeds(wildcards.start),
         settings=STUDY.dataset.model_dump(),
+        task_settings=lambda wildcards: STUDY.tasks[wildcards.data.rpartition("-")[0]],
     script:
         "../scripts/dataset.py"

@@ -6,7 +6,7 @@ from bnstudy.logs import open_log
 
 open_log(snakemake.log[0])
 from bnstudy.files import atomic
-from bnstudy.pages import markdown_page
+from bnstudy.report.pages import markdown_page
 
 source = Path(snakemake.input.page)
 with atomic(snakemake.output.page) as path:

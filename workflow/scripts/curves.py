@@ -5,9 +5,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 from bnstudy.logs import open_log
 
 open_log(snakemake.log[0])
-from bnstudy.analysis.collect import blocks_of_scope, collect_curves, thinned
+from bnstudy.analysis.collect import blocks_of_scope, collect_curves
 from bnstudy.files import read_csv, write_parquet
 
 blocks = blocks_of_scope(snakemake.input.records, read_csv(snakemake.input.experiments))
 write_parquet(snakemake.output.table, collect_curves(blocks))
-write_parquet(snakemake.output.thinned, thinned(blocks))
+write_parquet(snakemake.output.thinned, collect_curves(blocks, thinned=True))

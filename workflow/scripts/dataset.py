@@ -7,6 +7,6 @@ from bnstudy.logs import open_log
 open_log(snakemake.log[0])
 from bnstudy.experiment.data import make_data, write_data
 
-task, _, inputs = snakemake.wildcards.data.rpartition("-")
-data = make_data(snakemake.params.seeds, task, inputs, **snakemake.params.settings)
+params, (task, _, inputs) = snakemake.params, snakemake.wildcards.data.rpartition("-")
+data = make_data(params.seeds, task, inputs, task_settings=params.task_settings, **params.settings)
 write_data(snakemake.output.data, data)

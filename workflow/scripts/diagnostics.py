@@ -5,8 +5,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 from bnstudy.logs import open_log
 
 open_log(snakemake.log[0])
-from bnstudy.analysis.collect import join_diagnostics
+from bnstudy.analysis.collect import collect_diagnostics
 from bnstudy.files import read_parquet, write_parquet
 
 tables = [read_parquet(path) for path in snakemake.input.tables]
-write_parquet(snakemake.output.table, [join_diagnostics(tables)])
+write_parquet(snakemake.output.table, [collect_diagnostics(tables)])

@@ -5,9 +5,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 from bnstudy.logs import open_log
 
 open_log(snakemake.log[0])
-from bnstudy.figures.captions import Caption
 from bnstudy.files import atomic, read_csv, read_json
-from bnstudy.paper import build, contents
+from bnstudy.report.captions import Caption
+from bnstudy.report.paper import build, contents
 
 paths, params = snakemake.input, snakemake.params
 tables = {Path(path).stem: read_csv(path) for path in paths.tables}

@@ -1,6 +1,7 @@
 """From the blocks' files to the tables of a scope, block by block: no table is held as a whole that
 has a row per epoch."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ import torch
 
 from bnstudy.analysis.outcomes import epochs_to, final_loss, thinned_epochs, threshold_columns
 from bnstudy.config import members
-from bnstudy.config.plan import SETTINGS
+from bnstudy.config.cell import SETTINGS
 from bnstudy.experiment.data import thresholds as thresholds_of
 from bnstudy.experiment.snapshots import read_snapshots
 from bnstudy.files import check_digests, read_json, read_parquet
@@ -57,6 +58,12 @@ class BlockOfScope:
         """The settings of its runs, with the cell's name."""
         return self.record["settings"]
 
+    @property
+    def dataset(self) -> Path:
+        """The file of the data that it was trained on."""
+        name = f"{self.settings['task']}-{self.settings['inputs']}"
+        return self.folder.parents[2] / "datasets" / name / f"{self.folder.name}.npz"
+
     def curves(self) -> pa.Table:
         """The loss curves of the scope's seeds, sorted by seed and epoch."""
         path = self.folder / "curves.parquet"
@@ -66,6 +73,20 @@ class BlockOfScope:
         if pq.read_metadata(path).num_row_groups > 1:  # long curves are written chunk by chunk
             table = table.sort_by([("seed", "ascending"), ("epoch", "ascending")])
         return table
+
+
+def blocks_of_scope(records: Iterable[str | Path], experiments: pd.DataFrame) -> list[BlockOfScope]:
+    """The blocks whose records are given, each with the seeds that `experiments`, the scope's
+    experiments.csv, asks of its cell."""
+    asked: dict[str, set[int]] = defaultdict(set)
+    for row in experiments.itertuples():
+        asked[row.cell] |= set(range(row.first_seed, row.first_seed + row.seeds))
+    blocks = []
+    for folder in (Path(record).parent for record in records):
+        trained = BlockOfScope(folder, []).record["seeds"]
+        wanted = asked[folder.parent.name]
+        blocks.append(BlockOfScope(folder, [seed for seed in trained if seed in wanted]))
+    return blocks
 
 
 def collect_curves(blocks: Sequence[BlockOfScope], *, thinned: bool = False) -> Iterator[pa.Table]:
@@ -152,20 +173,18 @@ def _runs_of_block(
     return pd.DataFrame(columns)
 
 
-def run_diagnostic(
-    name: str, blocks: Sequence[BlockOfScope], datasets: Sequence[Path], **settings: Any
-) -> pa.Table:
+def run_diagnostic(name: str, blocks: Sequence[BlockOfScope], **settings: Any) -> pa.Table:
     """One diagnostic of every snapshot of a scope: cell, settings, seed, epoch and its columns.
 
-    `datasets`: each block's file. One thread, so that results do not depend on the number of cores.
+    One thread, so that results do not depend on the number of cores.
     """
     torch.set_num_threads(1)
     member = members.load("diagnostics", name)
     types = ROW | dict.fromkeys(member.COLUMNS, pa.float64())
     tables = [pa.schema(CELL | types).empty_table()]
-    for block, dataset in zip(blocks, datasets, strict=True):
+    for block in blocks:
         snapshots = read_snapshots(
-            block.folder / "snapshots.safetensors", block.folder / "record.json", dataset
+            block.folder / "snapshots.safetensors", block.folder / "record.json", block.dataset
         )
         rows = [
             {"seed": snapshot.seed, "epoch": snapshot.epoch, **member.compute(snapshot, **settings)}

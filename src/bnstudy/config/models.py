@@ -30,16 +30,10 @@ from pydantic import (
 )
 
 from bnstudy.config import members
+from bnstudy.config.cell import ARTICLE
 from bnstudy.config.checks import NESTED, ConfigError, explain, unknown
 
 T = TypeVar("T")
-
-# The settings of a run beside arm and width, as the article has them. A run's name and key say only
-# what differs from these.
-ARTICLE: dict[str, Any] = {
-    "task": "article", "inputs": "plain", "optimizer": "adam", "learning_rate": 0.001,
-    "schedule": "constant", "batch_size": "full", "epochs": 10_000, "label_noise": 0.0,
-}  # fmt: skip
 
 MOST_JOBS, MOST_ROWS, MOST_WEIGHTS = 200_000, 200_000_000, 100_000_000
 

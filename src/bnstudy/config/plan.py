@@ -8,63 +8,14 @@ so that a new seed changes no other block.
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields, replace
-from functools import cache, cached_property
+from dataclasses import astuple, replace
 from typing import Any, NamedTuple
 
 from bnstudy.config import members
-from bnstudy.config.models import ARTICLE, Study
+from bnstudy.config.cell import SETTINGS, Cell
+from bnstudy.config.models import Study
 
-# What a cell's name says of a setting that is not the article's.
-NAME_PARTS = {
-    "task": "{}",
-    "inputs": "{}",
-    "optimizer": "{}",
-    "learning_rate": "lr{}",
-    "schedule": "{}",
-    "batch_size": "b{}",
-    "epochs": "e{}",
-    "label_noise": "noise{}",
-}
 SCOPES = ("", "extended/")  # of the default experiments; of all
-
-
-@dataclass(frozen=True)
-class Cell:
-    """All settings of a run but its seed."""
-
-    task: str
-    inputs: str
-    arm: str
-    width: int
-    optimizer: str
-    learning_rate: float
-    schedule: str
-    batch_size: int | str
-    epochs: int
-    label_noise: float
-
-    @cached_property
-    def name(self) -> str:
-        """What it is called in files: arm, width, and all that is not as in the article."""
-        parts = [
-            text.format(getattr(self, setting))
-            for setting, text in NAME_PARTS.items()
-            if getattr(self, setting) != ARTICLE[setting]
-        ]
-        return "-".join([self.arm, f"w{self.width}", *parts])
-
-    @property
-    def data(self) -> str:
-        """The data that it trains on: task and inputs."""
-        return f"{self.task}-{self.inputs}"
-
-    def values(self) -> dict[str, Any]:
-        """The settings by name."""
-        return {setting: getattr(self, setting) for setting in SETTINGS}
-
-
-SETTINGS = tuple(field.name for field in fields(Cell))
 
 
 class Block(NamedTuple):
@@ -94,6 +45,7 @@ class Plan:
                 asked[cell][name] = seeds
         # Cell: the seeds that each experiment asks of it.
         self.cells = dict(sorted(asked.items(), key=lambda item: _order(item[0])))
+        self._blocks: dict[str, list[Block]] = {}
         self._by_name = {cell.name: cell for cell in self.cells}
         self._budgets: dict[Cell, list[int]] = defaultdict(list)
         for cell in self.cells:
@@ -115,14 +67,15 @@ class Plan:
             if name in wanted
         ]
 
-    @cache
     def blocks(self, scope: str) -> list[Block]:
         """The training jobs of a scope, sorted."""
-        return [
-            Block(cell, start)
-            for cell in self.cells
-            for start in self._starts(self._ranges(cell, scope))
-        ]
+        if scope not in self._blocks:
+            self._blocks[scope] = [
+                Block(cell, start)
+                for cell in self.cells
+                for start in self._starts(self._ranges(cell, scope))
+            ]
+        return self._blocks[scope]
 
     def block(self, cell: str, start: int | str) -> Block:
         """The block of the cell with this name that starts at this seed."""

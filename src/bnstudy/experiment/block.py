@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from bnstudy.config.cell import ARTICLE
 from bnstudy.experiment.data import Data, read_data
 from bnstudy.experiment.layers import build_network
 from bnstudy.experiment.training import Curves, Training
@@ -44,20 +45,8 @@ CURVES = pa.schema(
         "steps": pa.int64(),  # optimizer steps done after the epoch
     }
 )
-# Left out of a run's key, so that a new setting, at its default, leaves keys as they are.
-ARTICLE = {
-    "task": "article",
-    "inputs": "plain",
-    "optimizer": "adam",
-    "learning_rate": 0.001,
-    "schedule": "constant",
-    "batch_size": "full",
-    "epochs": 10_000,
-    "label_noise": 0.0,
-    "arm_settings": {},
-    "task_settings": {},
-    "optimizer_settings": {},
-}
+# Left out of a run's key where they are as here.
+USUAL = {**ARTICLE, "arm_settings": {}, "task_settings": {}, "optimizer_settings": {}}
 
 
 class BlockFiles(NamedTuple):
@@ -209,7 +198,7 @@ def curves_table(
 def run_key(settings: Mapping[str, Any], seed: int, code: str) -> str:
     """A run's name, made of all that determines its result."""
     free = ("cell", "device")  # the name of the rest; what no result depends on
-    matter = {n: v for n, v in settings.items() if n not in free and v != ARTICLE.get(n)}
+    matter = {n: v for n, v in settings.items() if n not in free and v != USUAL.get(n)}
     content = json.dumps([matter, code], sort_keys=True).encode()
     return f"{settings['cell']}-s{seed}-{hashlib.sha256(content).hexdigest()[:12]}"
 
