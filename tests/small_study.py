@@ -1,96 +1,157 @@
 """A small study as the pipeline leaves it: trained in a second; one run is made to diverge."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import yaml
 
-from bnstudy.blocks import BlockFiles, train_block
-from bnstudy.collect import collect_runs, read_block
-from bnstudy.data import make_data
+from bnstudy.analysis.collect import (
+    BlockOfScope,
+    collect_diagnostics,
+    collect_runs,
+    experiments_table,
+    run_diagnostic,
+)
+from bnstudy.config import members
+from bnstudy.config.models import Study
+from bnstudy.config.plan import Plan
+from bnstudy.experiment.block import BlockFiles, train_block
+from bnstudy.experiment.data import make_data, write_data
+from bnstudy.experiment.schedules import log_spaced_epochs
 from bnstudy.files import (
     digests,
     read_csv,
     read_json,
+    read_parquet,
     write_csv,
-    write_data,
     write_json,
     write_parquet,
 )
-from bnstudy.study import Study
 from bnstudy.tracking.importer import track
 
 ROOT = Path(__file__).parents[1]
 EPOCHS = 60
 POINTS = 25
 SEEDS = (0, 1000, 1001)
-GRID = range(1000, 1010)
+STUDY_SEEDS = range(1000, 1010)
 ARMS = ("batch", "none")
 WIDTH = 4
 DIVERGED = ("none", 1001)
-RATE = 0.001
+EXTENDED = "extended/"
+# What the extended scope asks for beside the default one: an arm that is not affine, minibatches,
+# and a seed more of a cell that is in both.
+EXTRA = {
+    "normed": {"arm": "layer-norm", "seeds": {"first": 1000, "count": 2}},
+    "minibatches": {"arm": "none", "batch_size": 10, "seeds": {"first": 1000, "count": 1}},
+    "more": {"arm": "batch", "seeds": {"first": 1002, "count": 1}},
+}
 
 
-def make_settings(rate: float = RATE, **mlflow_settings) -> Study:
-    """The default study's settings, made tiny."""
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    config["grid"]["widths"], config["ablation"]["widths"] = [WIDTH], []
-    config["original"]["width"] = WIDTH
-    config["analysis"]["primary"]["width"] = WIDTH
-    config["analysis"]["final_window"] = 10
+def cell_of(arm: str) -> str:
+    """The name of the default scope's cell with this arm."""
+    return f"{arm}-w{WIDTH}-e{EPOCHS}"
+
+
+def make_settings(count: int = 2, learning_rate: float = 0.001, **mlflow_settings) -> Study:
+    """The default study's settings, made tiny: both arms on the seed 0 and on `count` others."""
+    config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config["experiments"] = {
+        "original": {"arm": list(ARMS), "seeds": {"first": 0, "count": 1}},
+        "grid": {"arm": list(ARMS), "seeds": {"first": 1000, "count": count}},
+        **EXTRA,
+    }
+    config["default_experiments"] = ["original", "grid"]
+    config["seeds"] = {
+        "study": {"first": STUDY_SEEDS.start, "count": len(STUDY_SEEDS)},
+        "tuning": {"first": 0, "count": 5},
+    }
+    config["defaults"] |= {"width": WIDTH, "epochs": EPOCHS, "learning_rate": learning_rate}
+    config["analysis"] |= {"primary": {"width": WIDTH, "threshold": 0.2258}, "final_window": 10}
     config["dataset"] |= {"train_size": 30, "test_size": 20}
-    config["extended"]["minibatches"]["sizes"] = [10]
-    config["training"] |= {"epochs": EPOCHS, "learning_rate": rate}
+    config["training"]["block_size"] = 500
+    config["snapshots"]["points"] = 3
     config["mlflow"] |= {"experiment": "study", "curve_points": POINTS} | mlflow_settings
     return Study.from_config(config)
 
 
-def make_study(folder: Path, rate: float = RATE, seeds=SEEDS) -> Path:
-    """A trained study in `folder`, as the pipeline leaves it; one of its runs diverges."""
-    study = make_settings(rate)
-    write_json(folder / "study.json", study.model_dump())
-    for block in ([s for s in seeds if s < 1000], [s for s in seeds if s >= 1000]):
-        data = folder / f"results/datasets/seeds_{block[0]}.npz"
-        write_data(data, make_data(block, **study.dataset.model_dump()))
-        for arm in ARMS:
-            place = folder / f"results/training/{arm}/width_{WIDTH}/seeds_{block[0]}"
-            names = "curves.parquet", "measures.parquet", "checkpoint.safetensors", "record.json"
-            files = BlockFiles(*(place / name for name in names))
-            train_block(
-                data, files, arm=arm, width=WIDTH, seeds=block, settings=study.run_settings(arm),
-                measured=study.measures.model_dump(),
-            )  # fmt: skip
-            if arm == DIVERGED[0] and DIVERGED[1] in block:
-                diverge(files)
-    collect(folder, study)
-    claims = {"claim": ["C1"], "verdict": ["inconclusive"], "sentence": ["Left open."]}
-    write_csv(folder / "results/tables/claims.csv", pd.DataFrame(claims))
-    (folder / "results/claims.md").write_text("# Claims")
+def make_study(
+    folder: Path, scope: str = "", code: str = "code", diverged: bool = True, **settings
+) -> Path:
+    """A study in `folder`, trained by `code`, as the pipeline leaves it: the blocks of `scope`, and
+    its tables. One of its runs diverges. The extended scope comes with the default one."""
+    study = make_settings(**settings)
+    write_json(folder / "study.json", study.model_dump(mode="json"))
+    plan = Plan(study)
+    for block in plan.blocks(scope):
+        data = dataset_of(folder, block.place)
+        if not data.exists():
+            cell, seeds = block.cell, range(block.start, block.start + 10)
+            sizes = study.dataset.model_dump()
+            write_data(data, make_data(seeds, cell.task, cell.inputs, **sizes))
+        files = files_of(folder / "results/runs" / block.place)
+        seeds = plan.seeds(block)
+        train_block(
+            data,
+            files,
+            seeds=seeds,
+            settings=plan.job_settings(block.cell),
+            code=code,
+            snapshot_epochs=log_spaced_epochs(EPOCHS, study.snapshots.points).tolist(),
+        )
+        if diverged and block.cell.name == cell_of(DIVERGED[0]) and DIVERGED[1] in seeds:
+            diverge(files)
+    for each in sorted({"", scope}):
+        collect(folder, study, each)
     return folder
+
+
+def files_of(place: Path) -> BlockFiles:
+    names = "curves.parquet", "snapshots.safetensors", "checkpoint.safetensors", "record.json"
+    return BlockFiles(*(place / name for name in names))
+
+
+def dataset_of(folder: Path, place: str) -> Path:
+    return folder / f"results/datasets/article-plain/{Path(place).name}.npz"
 
 
 def diverge(files: BlockFiles) -> None:
     """Make the losses of the diverged run infinite, then NaN."""
-    table = read_block(files.curves).to_pandas()
+    table = read_parquet(files.curves).to_pandas()
     for column in ("train_loss", "test_loss"):
         table.loc[(table.seed == DIVERGED[1]) & (table.epoch >= 30), column] = np.inf
         table.loc[(table.seed == DIVERGED[1]) & (table.epoch >= 40), column] = np.nan
-    write_parquet(files.curves, [pa.Table.from_pandas(table, preserve_index=False)])
+    schema = read_parquet(files.curves).schema
+    write_parquet(files.curves, [pa.Table.from_pandas(table, schema, preserve_index=False)])
     write_json(files.record, read_json(files.record) | {"files": digests(files[:-1])})
 
 
-def collect(folder: Path, study: Study) -> None:
-    """Write runs.csv."""
-    files = [[path.with_name(name) for path in records(folder)]
-             for name in ("curves.parquet", "measures.parquet", "record.json")]  # fmt: skip
+def collect(folder: Path, study: Study, scope: str = "") -> None:
+    """Write the tables of a scope that tracking reads, and its claims."""
+    plan = Plan(study)
+    blocks = [
+        BlockOfScope(folder / "results/runs" / block.place, plan.seeds(block, scope))
+        for block in plan.blocks(scope)
+    ]
+    data = [dataset_of(folder, block.place) for block in plan.blocks(scope)]
+    diagnostics = collect_diagnostics(
+        run_diagnostic(name, blocks, data, **study.diagnostics[name])
+        for name in members.names("diagnostics")
+    )
     options = {"final_window": 10, "thresholds": study.analysis.thresholds}
-    write_csv(folder / "results/tables/runs.csv", collect_runs(*files, GRID, **options))
+    runs = collect_runs(blocks, diagnostics.to_pandas(), **options)
+    results = folder / f"results/{scope}"
+    write_csv(results / "tables/runs.csv", runs)
+    write_csv(results / "tables/experiments.csv", experiments_table(plan.rows(scope)))
+    claims = {"claim": ["C1"], "verdict": ["inconclusive"], "sentence": ["Left open."]}
+    write_csv(results / "tables/claims.csv", pd.DataFrame(claims))
+    (results / "claims.md").write_text("# Claims")
 
 
-def table_of(folder: Path) -> pd.DataFrame:
-    return read_csv(folder / "results/tables/runs.csv")
+def table_of(folder: Path, scope: str = "") -> pd.DataFrame:
+    return read_csv(folder / f"results/{scope}tables/runs.csv")
 
 
 def key(folder: Path, arm: str, seed: int) -> str:
@@ -98,14 +159,27 @@ def key(folder: Path, arm: str, seed: int) -> str:
 
 
 def records(folder: Path) -> list[Path]:
-    return sorted(folder.glob("results/training/*/*/*/record.json"))
+    return sorted(folder.glob("results/runs/*/*/record.json"))
 
 
-def track_study(folder: Path, uri: str = "sqlite:///mlflow.db", **changes) -> dict:
-    study = Study(**read_json(folder / "study.json"))
-    study = study.model_copy(
-        update={"mlflow": study.mlflow.model_copy(update={"tracking_uri": uri})}
-    )
-    shown = [folder / "results/claims.md", folder / "results/tables/claims.csv"]
-    arguments = {"runs": table_of(folder), "records": records(folder), "files": shown} | changes
-    return track(study=study, directory=folder, **arguments)
+def arguments_of(folder: Path, scope: str = "") -> dict[str, Any]:
+    """What `track` is called with: as the workflow does, all paths below the study's folder."""
+    results = folder / f"results/{scope}"
+    return {
+        "runs": table_of(folder, scope),
+        "records": records(folder),
+        "study": Study.from_config(read_json(folder / "study.json")),
+        "directory": folder,
+        "experiments": read_csv(results / "tables/experiments.csv"),
+        "scope": scope,
+        "files": [results / "claims.md", results / "tables/claims.csv"],
+    }
+
+
+def track_study(
+    folder: Path, uri: str = "sqlite:///mlflow.db", scope: str = "", **changes: Any
+) -> dict[str, Any]:
+    arguments = arguments_of(folder, scope)
+    mlflow = arguments["study"].mlflow.model_copy(update={"tracking_uri": uri})
+    arguments["study"] = arguments["study"].model_copy(update={"mlflow": mlflow})
+    return track(**(arguments | changes))

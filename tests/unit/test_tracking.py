@@ -18,33 +18,34 @@ import pandas as pd
 import pytest
 import torch
 
-from bnstudy.collect import read_block
-from bnstudy.files import (
-    read_data,
-    read_json,
-    read_tensors,
-    write_csv,
-    write_json,
-)
-from bnstudy.measures import log_spaced_epochs
-from bnstudy.study import Study
-from bnstudy.tracking import describe
-from bnstudy.tracking.artifacts import load_model
-from bnstudy.tracking.describe import MissingRecord
-from bnstudy.tracking.importer import MlflowClient, track_or_say_why_not
+from bnstudy.commands.watch import Watcher
+from bnstudy.config import members
+from bnstudy.config.models import Study
+from bnstudy.config.plan import Plan
+from bnstudy.experiment.data import read_data
+from bnstudy.experiment.layers import build_network
+from bnstudy.experiment.schedules import log_spaced_epochs
+from bnstudy.files import read_json, read_parquet, read_tensors, write_csv, write_json
+from bnstudy.tracking import plan as tracking_plan
+from bnstudy.tracking import views
+from bnstudy.tracking.artifacts import load_model, model_of, network_of
+from bnstudy.tracking.importer import MlflowClient, origin, track_if_available
+from bnstudy.tracking.plan import MissingRecord
 from bnstudy.tracking.server import TrackingUnavailable
-from bnstudy.tracking.watch import Watcher
 from tests.small_study import (
     ARMS,
     DIVERGED,
     EPOCHS,
-    GRID,
+    EXTENDED,
     POINTS,
-    RATE,
     ROOT,
     SEEDS,
-    WIDTH,
+    STUDY_SEEDS,
+    arguments_of,
+    cell_of,
+    collect,
     key,
+    make_settings,
     make_study,
     records,
     table_of,
@@ -56,9 +57,8 @@ PROGRAM = """
 import os, signal, sys
 from pathlib import Path
 import sqlalchemy
-from bnstudy.files import read_csv, read_json
-from bnstudy.study import Study
 from bnstudy.tracking.importer import track
+from tests.small_study import arguments_of
 
 left = int(sys.argv[1]) if len(sys.argv) > 1 else -1
 
@@ -69,11 +69,7 @@ def count(*_):
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 
-records = sorted(Path().glob("results/training/*/*/*/record.json"))
-files = ["results/claims.md", "results/tables/claims.csv"]
-track(
-    read_csv("results/tables/runs.csv"), records, Study(**read_json("study.json")), Path(), files
-)
+track(**arguments_of(Path()))
 """
 
 
@@ -105,8 +101,8 @@ def artifact(folder: Path, run, name: str) -> Path:
 
 def curves_of(folder: Path, arm: str, seed: int) -> pd.DataFrame:
     """train_loss and test_loss of a run at the epochs that are logged."""
-    paths = folder.glob(f"results/training/{arm}/*/*/curves.parquet")
-    table = pd.concat([read_block(path).to_pandas() for path in paths])
+    paths = folder.glob(f"results/runs/{cell_of(arm)}/*/curves.parquet")
+    table = pd.concat([read_parquet(path).to_pandas() for path in paths])
     table = table[(table.seed == seed) & table.epoch.isin(log_spaced_epochs(EPOCHS, POINTS))]
     return table.set_index("epoch")[["train_loss", "test_loss"]]
 
@@ -128,14 +124,14 @@ def assert_whole(folder: Path) -> None:
     for run in runs:
         row = table.loc[run.data.tags["run_key"]]
         assert run.info.status == {"finished": "FINISHED", "diverged": "FAILED"}[row["status"]]
-        finals = row.drop(["arm", "width", "seed", "in_grid", "status"]).astype(float)
+        finals = row["final_train_loss":"seconds"].astype(float)
         finals = finals[np.isfinite(finals)]
         assert {name: run.data.metrics[name] for name in finals.index} == finals.to_dict()
         assert len(run.data.metrics) == len(finals) + 2
         curves = curves_of(folder, row["arm"], row["seed"])
         assert_history(folder, run, "loss/train", curves.train_loss)
         assert_history(folder, run, "loss/test", curves.test_loss)
-        assert run.data.params["training.epochs"] == str(EPOCHS)
+        assert run.data.params["epochs"] == str(EPOCHS)
         parent = cells[run.data.tags["mlflow.parentRunId"]]
         assert parent.data.tags["arm"] == row["arm"]
         assert artifact(folder, run, "weights.safetensors").exists()
@@ -150,7 +146,7 @@ def assert_whole(folder: Path) -> None:
 def program(folder: Path, *arguments: int) -> subprocess.Popen:
     """The tracking program, started in `folder`."""
     command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
     return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
 
 
@@ -170,22 +166,46 @@ def tracked(tmp_path_factory) -> tuple[Path, dict]:
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory) -> Path:
-    """The same study at another learning rate, not tracked."""
-    return make_study(tmp_path_factory.mktemp("other"), rate=2 * RATE)
+    """The same study trained by other code, not tracked."""
+    return make_study(tmp_path_factory.mktemp("other"), code="other code")
+
+
+@pytest.fixture(scope="module")
+def tracked_extended(tmp_path_factory) -> Path:
+    """A study whose two scopes are tracked, the default one first. Not to be changed: copy it."""
+    folder = make_study(tmp_path_factory.mktemp("extended"), EXTENDED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        track_study(folder)
+        track_study(folder, scope=EXTENDED)
+    return folder
+
+
+def copy_of(tracked: Path, folder: Path) -> Path:
+    """A copy of a tracked study: its artifacts are where the experiment says they are, so that
+    the database is told of the new place."""
+    shutil.copytree(tracked, folder)
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            database.execute(
+                f"update {table} set {column} = replace({column}, ?, ?)",
+                (str(tracked), str(folder)),
+            )
+    return folder
 
 
 @pytest.fixture
 def study(tracked, tmp_path, monkeypatch) -> Path:
     """A copy of the tracked study; the current folder."""
-    folder = tmp_path / "study"
-    shutil.copytree(tracked[0], folder)
-    # its artifacts are where the experiment says they are: in the original's folder
-    with sqlite3.connect(folder / "mlflow.db") as database:
-        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
-            database.execute(
-                f"update {table} set {column} = replace({column}, ?, ?)",
-                (str(tracked[0]), str(folder)),
-            )
+    folder = copy_of(tracked[0], tmp_path / "study")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def both(tracked_extended, tmp_path, monkeypatch) -> Path:
+    """A copy of the study with both scopes; the current folder."""
+    folder = copy_of(tracked_extended, tmp_path / "study")
     monkeypatch.chdir(folder)
     return folder
 
@@ -212,19 +232,20 @@ def test_a_fresh_database_holds_every_run_whole(tracked):
 def test_a_run_says_what_it_is(tracked):
     folder, _ = tracked
     run = run_of(folder, "batch", 1000)
-    record = next(
-        r for r in map(read_json, records(folder))
-        if run.data.tags["run_key"] in r["run_keys"].values()
-    )  # fmt: skip
-    assert run.info.run_name == "batch w4 s1000"
+    described = map(read_json, records(folder))
+    key = run.data.tags["run_key"]
+    (record,) = [record for record in described if key in record["run_keys"].values()]
+    assert run.info.run_name == "batch-w4-e60 s1000"
     params = {
+        "cell": "batch-w4-e60",
         "arm": "batch",
         "width": "4",
         "seed": "1000",
+        "epochs": "60",
+        "learning_rate": "0.001",
+        "batch_size": "full",
         "dataset.train_size": "30",
         "dataset.ranges.r": "[-1.0, 1.0]",
-        "training.epochs": "60",
-        "training.learning_rate": "0.001",
         "batch_norm.momentum": "0.9",
     }
     assert params.items() <= run.data.params.items()
@@ -235,7 +256,10 @@ def test_a_run_says_what_it_is(tracked):
         "width": "4",
         "seed": "1000",
         "study": "study",
-        "in_grid": "true",
+        "cell": "batch-w4-e60",
+        "task": "article",
+        "optimizer": "adam",
+        "experiments": "grid",
         "superseded": "false",
         "code_digest": record["code_digest"],
         "dataset_digest": digest,
@@ -246,7 +270,7 @@ def test_a_run_says_what_it_is(tracked):
     assert {"mlflow.user", "versions", "config_digest"} <= run.data.tags.keys()
     dataset = run.inputs.dataset_inputs[0].dataset
     assert (dataset.name, dataset.digest) == ("seed 1000", digest[:36])
-    assert "results/datasets/seeds_1000.npz" in dataset.source
+    assert "results/datasets/article-plain/seeds_1000.npz" in dataset.source
     seconds = pd.Timestamp(record["finished_at"]) - pd.Timestamp(record["started_at"])
     assert run.info.end_time - run.info.start_time == seconds / pd.Timedelta("1ms")
     steps = client_of(folder).get_metric_history(run.info.run_id, "loss/train")
@@ -258,7 +282,7 @@ def test_a_run_says_what_it_is(tracked):
 def test_a_parent_holds_the_medians_and_quartiles_of_its_seeds(tracked):
     folder, _ = tracked
     (cell,) = [run for run in runs_of(folder, "cell") if run.data.tags["arm"] == "batch"]
-    grid = [seed for seed in SEEDS if seed in GRID]
+    grid = [seed for seed in SEEDS if seed in STUDY_SEEDS]
     curves = [curves_of(folder, "batch", seed).test_loss for seed in grid]
     by_epoch = pd.concat(curves, axis=1)
     for suffix, q in (("", 0.5), ("_q1", 0.25), ("_q3", 0.75)):
@@ -275,12 +299,12 @@ def test_a_parent_holds_the_medians_and_quartiles_of_its_seeds(tracked):
 
 
 def test_a_parent_s_ratio_is_the_geometric_mean_over_the_pairs(tmp_path):
-    """Three pairs that did not diverge: seeds 1000, 1002, 1003."""
-    folder = make_study(tmp_path, seeds=(0, 1000, 1002, 1003))
+    """Three pairs that did not diverge; the seed 0 is not one of the study's."""
+    folder = make_study(tmp_path, count=3, diverged=False)
     track_study(folder)
     (cell,) = [run for run in runs_of(folder, "cell") if run.data.tags["arm"] == "batch"]
     losses = table_of(folder).pivot(index="seed", columns="arm", values="final_test_loss")
-    losses = losses.loc[[1000, 1002, 1003]]
+    losses = losses.loc[[1000, 1001, 1002]]
     ratio = (losses["batch"] / losses["none"]).prod() ** (1 / 3)
     assert cell.data.metrics["test_loss_over_none"] == pytest.approx(ratio, rel=1e-12)
 
@@ -310,7 +334,7 @@ def test_every_run_s_weights_give_its_recorded_loss(tracked):
     for run in runs_of(folder):
         row = table[table.run_key == run.data.tags["run_key"]].iloc[0]
         tensors = read_tensors(artifact(folder, run, "weights.safetensors"))
-        assert not any(name.startswith("adam") for name in tensors)
+        assert not any(name.startswith(("optimizer", "generator")) for name in tensors)
         if row.status == "finished":
             mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
             model = load_model(f"runs:/{run.info.run_id}/weights.safetensors")
@@ -322,9 +346,9 @@ def test_typical_runs_have_a_model_that_gives_the_recorded_loss(tracked):
     mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
     table = table_of(folder)
     typical = [run for run in runs_of(folder) if "typical" in run.data.tags]
-    grid = table[table.in_grid & (table.status == "finished")]
-    lower_medians = grid.sort_values("final_test_loss").groupby("arm").run_key.nth(0)
-    originals = table[~table.in_grid].run_key
+    finished = table[table.seed.isin(STUDY_SEEDS) & (table.status == "finished")]
+    lower_medians = finished.sort_values("final_test_loss").groupby("arm").run_key.nth(0)
+    originals = table[table.seed == 0].run_key
     assert {run.data.tags["run_key"] for run in typical} == {*lower_medians, *originals}
     for run in typical:
         row = table[table.run_key == run.data.tags["run_key"]].iloc[0]
@@ -337,10 +361,8 @@ def test_typical_runs_have_a_model_that_gives_the_recorded_loss(tracked):
 
 def loss_of(model, folder: Path, seed: int) -> float:
     """The model's loss per sample on the seed's test set."""
-    (data,) = [
-        d.select([seed]) for d in map(read_data, folder.glob("results/datasets/*.npz"))
-        if seed in d.seeds
-    ]  # fmt: skip
+    files = map(read_data, folder.glob("results/datasets/*/*.npz"))
+    (data,) = [data.select([seed]) for data in files if seed in data.seeds]
     with torch.no_grad():
         outputs = model(torch.from_numpy(data.test_inputs[0])).numpy()
     return ((outputs - data.test_targets[0]) ** 2).sum() / len(outputs)
@@ -360,7 +382,7 @@ def test_a_diverged_run_has_failed_and_names_what_is_not_finite(tracked):
 def test_a_second_call_changes_nothing(study, monkeypatch):
     before = rows_of(study)
     with monkeypatch.context() as patch:
-        patch.setattr(describe, "read_parquet", None)  # it does not even read the curves
+        patch.setattr(tracking_plan, "read_parquet", None)  # it does not even read the curves
         receipt = track_study(study)
     assert (receipt["created"], receipt["already_there"]) == (0, TOTAL)
     assert receipt["total"] == TOTAL
@@ -468,16 +490,6 @@ def test_two_at_once(study):
     assert_whole(study)
 
 
-def test_of_two_runs_with_one_key_the_complete_one_stays(study):
-    """As two machines with one server, which hold different locks, might leave it."""
-    run = runs_of(study)[0]
-    tags = {name: run.data.tags[name] for name in ("run_key", "level")}
-    client_of(study).create_run(run.info.experiment_id, tags=tags)
-    track_study(study)
-    assert_whole(study)
-    assert run.info.run_id in {run.info.run_id for run in runs_of(study)}
-
-
 def results_from(other: Path, folder: Path) -> None:
     """Put another study's files into this one's place."""
     shutil.rmtree(folder / "results")
@@ -490,7 +502,7 @@ def marks(folder: Path) -> dict[str, str]:
     return {run.data.tags["run_key"]: run.data.tags["superseded"] for run in runs}
 
 
-def test_other_settings_make_new_runs_and_mark_the_superseded(study, tracked, other):
+def test_other_code_makes_new_runs_and_marks_the_superseded(study, tracked, other):
     old = marks(study)
     results_from(other, study)
     receipt = track_study(study)
@@ -503,22 +515,54 @@ def test_other_settings_make_new_runs_and_mark_the_superseded(study, tracked, ot
     assert marks(study) == {name: str(name not in old).lower() for name in both}
 
 
-def test_what_nobody_will_finish_is_given_up(study, other):
-    """A run that a watcher left running, of settings that no longer are the study's."""
+def test_other_settings_are_other_cells_which_supersede_nothing(study, tmp_path):
+    old = {run.data.tags["run_key"] for level in ("seed", "cell") for run in runs_of(study, level)}
+    results_from(make_study(tmp_path / "faster", learning_rate=0.002), study)
+    receipt = track_study(study)
+    assert (receipt["created"], receipt["superseded"]) == (TOTAL, 1)  # the study's own run
+    now = marks(study)
+    assert len(now) == 2 * TOTAL and {now[name] for name in old} == {"false"}
+    shown = views.in_grid(Study.from_config(read_json(study / "study.json")))
+    client = client_of(study)
+    experiment = client.get_experiment_by_name("study").experiment_id
+    cells = client.search_runs([experiment], f"tags.level = 'cell' and {shown}")
+    assert {run.info.run_name for run in cells} == {f"{arm}-w4-lr0.002-e60" for arm in ARMS}
+
+
+def test_runs_of_a_study_before_there_were_cells_are_superseded(study):
+    run = runs_of(study)[0]
+    tags = {"run_key": "old", "level": "seed", "study": "study", "variant": "default", "seed": "0"}
+    client_of(study).create_run(run.info.experiment_id, tags=tags)
+    assert track_study(study)["superseded"] == 1
+    assert marks(study)["old"] == "true"
+
+
+def test_what_nobody_will_finish_is_abandoned(study):
+    """A run that a watcher left running, of code that no longer is the study's."""
     client = client_of(study)
     run = runs_of(study)[0]
-    tags = run.data.tags | {"run_key": "of earlier settings"}
+    tags = run.data.tags | {"run_key": "of earlier code"}
     stale = client.create_run(run.info.experiment_id, tags=tags).info.run_id
-    assert track_study(study)["given_up"] == 1
+    assert track_study(study)["abandoned"] == 1
     left = client.get_run(stale)
     assert (left.info.status, left.data.tags["superseded"]) == ("KILLED", "true")
+    assert track_study(study)["abandoned"] == 0
+
+
+def test_runs_of_a_cell_that_no_experiment_asks_for_any_more_are_abandoned(study):
+    client = client_of(study)
+    run = runs_of(study)[0]
+    tags = run.data.tags | {"run_key": "other", "cell": "none-w7-e60", "experiments": "gone"}
+    stale = client.create_run(run.info.experiment_id, tags=tags).info.run_id
+    assert track_study(study)["abandoned"] == 1
+    assert client.get_run(stale).info.status == "KILLED"
 
 
 def test_more_seeds_renew_the_parents_only(study):
     """Nothing is trained again, and no curve is logged twice over another."""
     seeds = {run.info.run_id for run in runs_of(study)}
     cells = {run.info.run_id for run in runs_of(study, "cell")}
-    make_study(study, seeds=(*SEEDS, 1002))
+    make_study(study, count=3)
     track_study(study)
     assert_whole(study)
     assert not cells & {run.info.run_id for run in runs_of(study, "cell")}
@@ -557,8 +601,8 @@ def test_a_new_figure_goes_to_the_same_study_run(study):
 
 
 def test_a_run_without_a_record_is_named(study):
-    others = [path for path in records(study) if "none/width_4/seeds_1000" not in str(path)]
-    with pytest.raises(MissingRecord, match="none-w4-s1000-"):
+    others = [path for path in records(study) if "none-w4-e60/seeds_1000" not in str(path)]
+    with pytest.raises(MissingRecord, match="none-w4-e60-s1000-"):
         track_study(study, records=others)
 
 
@@ -578,9 +622,7 @@ def test_an_unreachable_server_is_reported_soon_with_uri_and_remedy(study, monke
     assert f"http://***@127.0.0.1:{port} " in str(error.value)
     assert "secret" not in str(error.value)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
-    receipt = track_or_say_why_not(
-        table_of(study), records(study), Study(**read_json(study / "study.json")), study
-    )
+    receipt = track_if_available(**arguments_of(study))
     assert receipt["tracked"] is False and "make track" in receipt["missing"]
 
 
@@ -610,32 +652,36 @@ def test_the_environment_names_the_server(study, monkeypatch):
 
 
 def test_no_git_no_commit(monkeypatch):
-    assert set(describe.origin()) >= {"mlflow.user", "mlflow.source.name"}
+    assert set(origin()) >= {"mlflow.user", "mlflow.source.name"}
     monkeypatch.setenv("PATH", "")
-    assert "mlflow.source.git.commit" not in describe.origin()
+    assert "mlflow.source.git.commit" not in origin()
 
 
-def start(folder: Path) -> None:
+def start(folder: Path, scope: str = "") -> None:
     """As if Snakemake had started this study, and nothing were trained yet."""
-    study = Study(**read_json(folder / "study.json"))
-    blocks = [[arm, WIDTH, first, count] for arm in ARMS for first, count in ((0, 1), (1000, 2))]
-    plan = {"started": 0, "study": study.model_dump(mode="json"), "blocks": blocks}
-    write_json(folder / "logs/plan.json", plan)
+    study = Study.from_config(read_json(folder / "study.json"))
+    plan = Plan(study)
+    blocks = [
+        {"place": block.place, "models": len(plan.seeds(block)), "cost": plan.cost(block)}
+        for block in plan.blocks(scope)
+    ]
+    described = {"started": 0, "study": study.model_dump(mode="json"), "blocks": blocks}
+    write_json(folder / "logs/plan.json", described)
 
 
 def test_runs_appear_while_the_study_trains(study):
     (study / "mlflow.db").unlink()
     start(study)
-    blocks = {arm: study / f"results/training/{arm}/width_4/seeds_1000" for arm in ARMS}
+    blocks = {arm: study / f"results/runs/{cell_of(arm)}/seeds_1000" for arm in ARMS}
     for arm, block in blocks.items():
         block.rename(study / arm)  # not trained yet
-    shutil.rmtree(study / "results/training/none")
-    log = study / "logs/train/batch/width_4/seeds_1000.log"
+    shutil.rmtree(study / f"results/runs/{cell_of('none')}")
+    log = study / f"logs/train/{cell_of('batch')}/seeds_1000.log"
     log.parent.mkdir(parents=True)
     log.write_text("epoch 30 of 60, 0.1 ms a model-epoch, 3 s left")
     watcher = Watcher(study)
     assert not watcher.over()
-    assert "1 of 6 runs" in watcher.look()
+    assert "1 of 7 runs" in watcher.look()  # with that of the extended scope in a block of both
     assert watcher.look() is None
     (run,), (cell,) = runs_of(study), runs_of(study, "cell")
     assert (run.info.status, cell.info.status) == ("FINISHED", "RUNNING")
@@ -643,7 +689,7 @@ def test_runs_appear_while_the_study_trains(study):
     watcher.leave()
     assert runs_of(study, "cell")[0].info.status == "KILLED"
     (study / "batch").rename(blocks["batch"])
-    assert "3 of 6 runs" in watcher.look()
+    assert "4 of 7 runs" in watcher.look()
     (cell,) = runs_of(study, "cell")
     assert (cell.info.status, cell.data.metrics["progress"]) == ("FINISHED", 1.0)
 
@@ -652,7 +698,7 @@ def test_what_a_watcher_left_is_completed(study):
     """It is killed, the rest is trained, and the next `track` makes everything whole."""
     (study / "mlflow.db").unlink()
     start(study)
-    hidden = study / "results/training/batch/width_4/seeds_1000"
+    hidden = study / f"results/runs/{cell_of('batch')}/seeds_1000"
     hidden.rename(study / "hidden")
     Watcher(study).look()
     assert {run.info.status for run in runs_of(study, "cell")} == {"RUNNING", "FINISHED"}
@@ -664,9 +710,112 @@ def test_what_a_watcher_left_is_completed(study):
 def test_a_watcher_leaves_whole_parents_alone_while_their_blocks_are_trained_anew(study):
     before = {run.info.run_id: run.data for run in runs_of(study, "cell")}
     start(study)
-    shutil.rmtree(study / "results/training/batch/width_4/seeds_1000")
+    shutil.rmtree(study / f"results/runs/{cell_of('batch')}/seeds_1000")
     Watcher(study).look()
     after = {run.info.run_id: run.data for run in runs_of(study, "cell")}
     assert {key: data.metrics for key, data in after.items()} == {
         key: data.metrics for key, data in before.items()
     }
+
+
+# --- two scopes, one experiment ---------------------------------------------------------------
+
+
+def test_a_run_in_both_scopes_is_logged_once(both):
+    table = table_of(both, EXTENDED)
+    assert sorted(run.data.tags["run_key"] for run in runs_of(both)) == sorted(table.run_key)
+    assert len(runs_of(both, "cell")) == table.cell.nunique()
+    assert {run.data.tags["scope"] for run in runs_of(both, "study")} == {"default", "extended"}
+    assert set(marks(both).values()) == {"false"}
+
+
+def test_tracking_one_scope_leaves_the_other_s_runs_alone(both):
+    before = {
+        run.data.tags["run_key"]: (run.info.run_id, run.info.status, run.data.metrics)
+        for level in ("seed", "cell", "study")
+        for run in runs_of(both, level)
+    }
+    rows = rows_of(both)
+    for scope in ("", EXTENDED):
+        receipt = track_study(both, scope=scope)
+        assert {receipt[n] for n in ("created", "updated", "superseded", "abandoned")} == {0}
+    assert rows_of(both) == rows
+    assert before == {
+        run.data.tags["run_key"]: (run.info.run_id, run.info.status, run.data.metrics)
+        for level in ("seed", "cell", "study")
+        for run in runs_of(both, level)
+    }
+
+
+def test_a_cell_has_the_seeds_and_names_of_all_experiments_that_ask_for_it(both):
+    track_study(both)
+    (cell,) = [run for run in runs_of(both, "cell") if run.info.run_name == cell_of("batch")]
+    assert cell.data.tags["experiments"] == "grid,more,original"
+    assert cell.data.metrics["runs"] == 3
+    (seed,) = [run for run in runs_of(both) if run.info.run_name == f"{cell_of('batch')} s1002"]
+    assert seed.data.tags["experiments"] == "more"
+
+
+def test_an_unfinished_run_of_the_other_scope_is_not_abandoned(both):
+    client = client_of(both)
+    run = next(run for run in runs_of(both) if run.data.tags["arm"] == "layer-norm")
+    client.update_run(run.info.run_id, "RUNNING")
+    assert track_study(both)["abandoned"] == 0
+    assert client.get_run(run.info.run_id).info.status == "RUNNING"
+    assert track_study(both, scope=EXTENDED)["completed"] == 1
+
+
+def test_of_minibatches_the_loss_in_evaluation_is_there_too(both):
+    names = {
+        run.info.run_name: {name for name in run.data.metrics if name.startswith("loss/")}
+        for run in runs_of(both)
+    }
+    assert names[f"none-w4-b10-e{EPOCHS} s1000"] == {"loss/train", "loss/test", "loss/train_eval"}
+    assert names[f"{cell_of('none')} s1000"] == {"loss/train", "loss/test"}
+
+
+def test_an_arm_that_is_not_affine_has_weights_and_a_model_too(both):
+    mlflow.set_tracking_uri(f"sqlite:///{both / 'mlflow.db'}")
+    table = table_of(both, EXTENDED).set_index("run_key")
+    runs = [run for run in runs_of(both) if run.data.tags["arm"] == "layer-norm"]
+    assert len(runs) == 2
+    for run in runs:
+        row = table.loc[run.data.tags["run_key"]]
+        expected = pytest.approx(row.last_test_loss, rel=1e-12)
+        model = load_model(f"runs:/{run.info.run_id}/weights.safetensors")
+        assert loss_of(model, both, row.seed) == expected
+        if "typical" in run.data.tags:
+            model = mlflow.pytorch.load_model(f"runs:/{run.info.run_id}/model")
+            assert loss_of(model, both, row.seed) == expected
+    assert sum("typical" in run.data.tags for run in runs) == 1
+
+
+@pytest.mark.parametrize("arm", members.names("arms"))
+def test_the_network_of_any_arm_is_rebuilt_from_its_weights(arm):
+    """To the last bit, from its state and settings alone; and its model computes the same."""
+    study = make_settings()
+    batch_norm = study.batch_norm.model_dump()
+    settings = {"arm": arm, "width": 5, "arm_settings": study.arms[arm], "batch_norm": batch_norm}
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.rand(1, 20, 3, generator=generator, dtype=torch.float64)
+    network = build_network(arm, 5, [7], inputs, settings)
+    network(inputs)  # in training mode: running values move
+    rebuilt = network_of(network.state_dict(), settings)
+    expected = network.eval()(inputs)
+    assert torch.equal(rebuilt(inputs), expected)
+    assert torch.allclose(model_of(rebuilt)(inputs[0]), expected[0], rtol=1e-12, atol=1e-12)
+
+
+def test_a_scope_that_trains_no_runs_has_its_own_run(tmp_path, monkeypatch):
+    """A study of gradients at initialisation alone, say."""
+    monkeypatch.chdir(tmp_path)
+    study = make_settings()
+    write_json(tmp_path / "study.json", study.model_dump(mode="json"))
+    empty = study.model_copy(update={"default_experiments": ["depth"]})
+    collect(tmp_path, empty)
+    assert len(table_of(tmp_path)) == 0
+    assert track_study(tmp_path)["created"] == 1
+    (run,) = runs_of(tmp_path, "study")
+    assert run.data.metrics["runs"] == 0 and artifact(tmp_path, run, "claims.md").exists()
+    receipt = track_study(tmp_path)
+    assert (receipt["already_there"], receipt["total"]) == (1, 1)

@@ -107,15 +107,20 @@ def save_model(folder: Path, weights: Path) -> None:
     )
 
 
-def dataset_input(directory: Path, source: str, seed: int, digest: str) -> DatasetInput:
-    """One replicate's data set as MLflow's; `source`: its file below the study's `directory`."""
+def dataset_input(
+    directory: Path, block: str, record: Mapping[str, Any], seed: int
+) -> DatasetInput:
+    """One replicate's data set as MLflow's; `block`: the name of its block's folder."""
+    settings = record["settings"]
+    source = f"results/datasets/{settings['task']}-{settings['inputs']}/{block}.npz"
     data = read_data(directory / source).select([seed])
     dataset = mlflow.data.from_numpy(
         {"train": data.train_inputs[0], "test": data.test_inputs[0]},
         source=LocalArtifactDatasetSource(source),
         targets={"train": data.train_targets[0], "test": data.test_targets[0]},
         name=f"seed {seed}",
-        digest=digest[:36],  # MLflow's limit; the whole is in the tag dataset_digest
+        # MLflow's limit; the whole is in the tag dataset_digest.
+        digest=record["dataset_digests"][str(seed)][:36],
     )
     context = [InputTag("mlflow.data.context", "train and test")]
     return DatasetInput(Dataset(**dataset.to_dict()), context)

@@ -9,7 +9,6 @@ import getpass
 import hashlib
 import logging
 import os
-import subprocess
 import tempfile
 import time
 from collections import Counter
@@ -23,6 +22,7 @@ from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.entities import Run as StoredRun
 from mlflow.tracking import MlflowClient
 from mlflow.utils import get_results_from_paginated_fn
+from mlflow.utils.git_utils import get_git_commit
 
 from bnstudy.config.models import Study
 from bnstudy.files import read_csv
@@ -121,25 +121,13 @@ def abandon(uri: str, experiment: str, directory: Path) -> None:
 
 def origin() -> dict[str, str]:
     """MLflow's own tags: who tracked, from which checkout (what trained is in `code_digest`)."""
-    tags = {"mlflow.source.name": "bnstudy", "mlflow.source.type": "LOCAL"}
     try:
-        tags["mlflow.user"] = getpass.getuser()
+        user = getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name
-        tags["mlflow.user"] = str(os.getuid())
-    if commit := _git("rev-parse", "HEAD"):
-        tags["mlflow.source.git.commit"] = commit
-        tags["mlflow.source.git.dirty"] = "true" if _git("status", "--porcelain") else "false"
-    return tags
-
-
-def _git(*arguments: str) -> str:
-    """What git says about this package's checkout; nothing where there is no git or no checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout.strip()
+        user = str(os.getuid())
+    tags = {"mlflow.source.name": "bnstudy", "mlflow.source.type": "LOCAL", "mlflow.user": user}
+    commit = get_git_commit(__file__)
+    return tags | ({"mlflow.source.git.commit": commit} if commit else {})
 
 
 class Importer:
@@ -156,14 +144,20 @@ class Importer:
         stored = get_results_from_paginated_fn(
             lambda count, token: pages(max_results=count, page_token=token), 1000
         )
-        self.present = {run.data.tags["run_key"]: run for run in stored}
+        self.present: dict[str, StoredRun] = {}
+        for run in sorted(stored, key=lambda run: run.info.status not in COMPLETE):
+            # A restored experiment brings back what had been deleted from it: keep the whole one.
+            if self.present.setdefault(run.data.tags["run_key"], run) is not run:
+                client.delete_run(run.info.run_id)
         self.ids = {key: run.info.run_id for key, run in self.present.items()}
         self.counts: Counter[str] = Counter()
         self.origin = origin()
+        self.left_alone: set[str] = set()
 
     def write(self, wanted: Sequence[TrackedRun]) -> None:
         """Create, complete or update each run: parents exist before their children do, and are
         finished after them."""
+        self.left_alone = {run.key for run in wanted if self._has_more(run)}
         self._drop_outdated(wanted)
         parents = [run for run in wanted if run.level == "cell"]
         for run in parents:
@@ -211,7 +205,7 @@ class Importer:
         stored = self.present.get(run.key)
         if stored is not None and stored.info.status in COMPLETE:
             # While it trains anew or on, what was whole before stays as it was.
-            stays = run.status == "RUNNING" or self._has_more(run, stored)
+            stays = run.status == "RUNNING" or self.left_alone & {run.key, run.parent}
             updated = not stays and self._update(run, stored)
             self.counts["updated" if updated else "already_there"] += 1
             return
@@ -293,8 +287,6 @@ class Importer:
         named = self.elsewhere & _experiments(old or {})
         if named := named.union(run.experiments):
             tags["experiments"] = ",".join(sorted(named))
-        if run.content:
-            tags["content"] = run.content
         if run.parent:
             tags["mlflow.parentRunId"] = self.ids[run.parent]
         return tags
@@ -303,10 +295,14 @@ class Importer:
         """Whether an experiment that the scope at hand leaves out asks for a run."""
         return bool(self.elsewhere & _experiments(tags))
 
-    def _has_more(self, run: TrackedRun, stored: StoredRun) -> bool:
-        """Whether another scope's runs are in a cell, more than in the scope at hand."""
-        more = stored.data.metrics.get("runs", 0) > run.metrics.get("runs", 0)
-        return run.level == "cell" and more and self._of_another_scope(stored.data.tags)
+    def _has_more(self, run: TrackedRun) -> bool:
+        """Whether a stored cell has runs of another scope, more than in the scope at hand: it and
+        its children are left to that scope."""
+        if run.level != "cell" or run.key not in self.present:
+            return False
+        data = self.present[run.key].data
+        more = data.metrics.get("runs", 0) > run.metrics["runs"]
+        return more and self._of_another_scope(data.tags)
 
     # --- what is there ---
 
@@ -314,7 +310,7 @@ class Importer:
         """Delete what cannot be brought up to date: curves once logged stay."""
         for run in wanted:
             stored = self.present.get(run.key)
-            if stored is None or run.status == "RUNNING" or self._has_more(run, stored):
+            if stored is None or run.status == "RUNNING" or run.key in self.left_alone:
                 continue
             if _outdated(run, stored):
                 self.client.delete_run(stored.info.run_id)
@@ -325,7 +321,7 @@ def _outdated(run: TrackedRun, stored: StoredRun) -> bool:
     """Whether a run holds curves, times or values that its files no longer tell of."""
     data = stored.data
     if run.level == "cell" and "loss/train" in data.metrics:  # other seeds, other medians
-        return data.tags.get("content") != run.content
+        return data.tags.get("files") != run.files_name
     if run.level != "seed" or stored.info.status in COMPLETE:
         return False
     return not (

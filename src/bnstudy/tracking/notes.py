@@ -1,6 +1,6 @@
 """What a reader finds in words on each page of MLflow: markdown, made of the study's numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -69,9 +69,9 @@ def cell_note(
     runs: pd.DataFrame,
     summary: Mapping[str, float],
     study: StudySettings,
-    typical: Mapping[int, str],
+    page: Callable[[str], str],
 ) -> str:
-    """The page of a cell. `runs`: its rows of runs.csv; `typical`: a seed, and its page."""
+    """The page of a cell. `runs`: its rows of runs.csv; `page`: the address of a run by its key."""
     threshold = study.analysis.primary.threshold
     labels = {
         "final_test_loss": "final test loss",
@@ -93,10 +93,10 @@ def cell_note(
         f"{summary[f'{name}_q3']:.4g} |"
         for name, label in labels.items()
     ]
-    for seed, page in typical.items():
+    for run in runs[runs.typical.str.startswith("median")].itertuples():
         lines += [
-            f"\nA typical run, the one with the median final test loss: [seed {seed}]({page}). "
-            "It has a model to load."
+            "\nA typical run, the one with the median final test loss: "
+            f"[seed {run.seed}]({page(run.run_key)}). It has a model to load."
         ]
     lines += ["\nEvery seed's curve, with median and quartiles: `curves.png` under *Artifacts*."]
     return "\n".join(lines)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, partial
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,24 +30,17 @@ from bnstudy.analysis.outcomes import REFERENCE, log_ratio
 from bnstudy.config.models import Study
 from bnstudy.config.plan import SETTINGS
 from bnstudy.experiment.schedules import log_spaced_epochs
-from bnstudy.files import (
-    check_digests,
-    digest_files,
-    read_csv,
-    read_json,
-    read_parquet,
-    write_json,
-)
+from bnstudy.files import check_digests, digest_files, read_csv, read_json, read_parquet, write_json
 from bnstudy.report import cell_curves, style
 from bnstudy.tracking import notes, views
 from bnstudy.tracking.artifacts import dataset_input, save_model, save_weights
 
 Row = Mapping[str, Any]
 Files = Iterator[tuple[Path, str | None]]  # a file or folder, and the artifact folder it goes to
-LOSSES = {
-    "loss/train": "train_loss",
-    "loss/test": "test_loss",
-    "loss/train_eval": "train_loss_eval",  # of minibatches only
+LOSSES = {  # as MLflow calls them; the last is there for minibatches only
+    "train_loss": "loss/train",
+    "test_loss": "loss/test",
+    "train_loss_eval": "loss/train_eval",
 }
 CHECKPOINT = "checkpoint.safetensors"
 QUARTILES = {"_q1": 0.25, "": 0.5, "_q3": 0.75}
@@ -62,9 +56,9 @@ class TrackedRun:
 
     What costs time to make is a function, called only where it is missing: `curves` (epoch ×
     metric), `datasets`, `files` (given an empty folder to make them in). `note`: markdown, given
-    the ids of the runs by their keys, and the experiment's. `content` names what is logged once for
-    all, `files_name` the files: where the stored run has another, it is logged anew. `experiments`:
-    those of the study that ask for it.
+    the ids of the runs by their keys, and the experiment's. `files_name` names the files, and of a
+    cell the seeds that it is about: where the stored run has another, they are logged anew.
+    `experiments`: those of the study that ask for it.
     """
 
     key: str
@@ -81,7 +75,6 @@ class TrackedRun:
     metrics: Mapping[str, float] = field(default_factory=dict)  # finite values only
     experiments: Sequence[str] = ()
     parent: str | None = None
-    content: str = ""
     epochs: int = 0
     curves: Callable[[], pd.DataFrame] = pd.DataFrame
     datasets: Callable[[], Sequence[DatasetInput]] = tuple
@@ -121,7 +114,7 @@ class Sources:
 
     def _block_curves(self, folder: Path, epochs: int) -> pd.DataFrame:
         logged = log_spaced_epochs(epochs, self.study.mlflow.curve_points).tolist()
-        columns = ["seed", "epoch", *LOSSES.values()]
+        columns = ["seed", "epoch", *LOSSES]
         table = read_parquet(folder / "curves.parquet", columns, epoch=logged)
         return table.to_pandas().set_index(["seed", "epoch"]).sort_index()
 
@@ -207,7 +200,6 @@ def _seed(row: Row, sources: Sources) -> TrackedRun:
     block, study = sources.blocks[row["run_key"]], sources.study
     record, seed, typical = block.record, int(row["seed"]), row["typical"]
     digest = record["dataset_digests"][str(seed)]
-    index = record["seeds"].index(seed)
     tags = {"seed": seed, "dataset_digest": digest, "typical": typical}
     metrics = {name: row[name] for name in _metric_names(row)}
     return TrackedRun(
@@ -218,12 +210,10 @@ def _seed(row: Row, sources: Sources) -> TrackedRun:
         experiments=[name for name, seeds in sources.asking[row["cell"]] if seed in seeds],
         note=lambda ids, _: notes.seed_note(row, study, ids[row["run_key"]]),
         parent=row["parent"],
-        curves=lambda: sources.curves(row["run_key"], seed).rename(
-            columns={column: name for name, column in LOSSES.items()}
-        ),
-        datasets=lambda: [_dataset(sources.directory, block, seed, digest)],
+        curves=lambda: sources.curves(row["run_key"], seed).rename(columns=LOSSES),
+        datasets=lambda: [dataset_input(sources.directory, block.folder.name, record, seed)],
         files_name="weights and model" if typical else "weights",
-        files=partial(_weights, block, index, bool(typical)),
+        files=partial(_weights, block, record["seeds"].index(seed), bool(typical)),
         **_recorded(study, [record], metrics, tags),
     )
 
@@ -232,14 +222,6 @@ def _metric_names(row: Row | pd.DataFrame) -> list[str]:
     """The columns of runs.csv that say how a run ended: those after its status, up to `seconds`."""
     names = list(row)
     return names[names.index("status") + 1 : names.index("seconds") + 1]
-
-
-def _dataset(directory: Path, block: Block, seed: int, digest: str) -> DatasetInput:
-    settings = block.record["settings"]
-    data = f"{settings['task']}-{settings['inputs']}"
-    return dataset_input(
-        directory, f"results/datasets/{data}/{block.folder.name}.npz", seed, digest
-    )
 
 
 def _weights(block: Block, index: int, model: bool, folder: Path) -> Files:
@@ -265,8 +247,7 @@ def _cell(
     first = counted.iloc[0]
     blocks = {sources.blocks[key].folder: sources.blocks[key].record for key in group.run_key}
     summary = _summary(counted, peers[peers.counted])
-    content = hashlib.sha256("".join(sorted(counted.run_key)).encode()).hexdigest()[:12]
-    median = counted[counted.typical != ""].head(1)
+    members = hashlib.sha256("".join(sorted(counted.run_key)).encode()).hexdigest()[:12]
     tags = {
         "seeds": f"{len(counted)}, from {counted.seed.min()} to {counted.seed.max()}",
         "mlflow.runColor": style.look(first.arm).colour,  # as in the study's figures
@@ -278,14 +259,10 @@ def _cell(
         status="FINISHED" if progress is None else "RUNNING",
         experiments=[name for name, _ in sources.asking[first.cell]],
         note=lambda ids, experiment: notes.cell_note(
-            counted,
-            summary,
-            sources.study,
-            {row.seed: views.page(experiment, ids[row.run_key]) for row in median.itertuples()},
+            counted, summary, sources.study, lambda key: views.page(experiment, ids[key])
         ),
-        content=content,
         curves=lambda: _quartile_curves(sources.curves_of(counted)),
-        files_name=content,
+        files_name=members,
         files=lambda folder: _cell_figure(sources.curves_of(counted), first, folder),
         progress=progress,
         **_recorded(sources.study, list(blocks.values()), summary, tags),
@@ -315,13 +292,10 @@ def _summary(runs: pd.DataFrame, peers: pd.DataFrame) -> dict[str, float]:
 def _quartile_curves(curves: pd.DataFrame) -> pd.DataFrame:
     """Median and quartiles over the seeds at each epoch, one metric per column."""
     by_epoch = curves.groupby("epoch")
-    return pd.DataFrame(
-        {
-            f"{name}{suffix}": by_epoch[column].quantile(q)
-            for name, column in LOSSES.items()
-            for suffix, q in QUARTILES.items()
-        }
-    )
+    columns = {}
+    for (loss, name), (suffix, q) in product(LOSSES.items(), QUARTILES.items()):
+        columns[f"{name}{suffix}"] = by_epoch[loss].quantile(q)
+    return pd.DataFrame(columns)
 
 
 def _cell_figure(curves: pd.DataFrame, row: Any, folder: Path) -> Files:
@@ -391,9 +365,12 @@ def _recorded(
     """
     settings = records[0]["settings"]
     finite = {name: float(v) for name, v in metrics.items() if abs(v) < float("inf")}
-    others = [f"{name} = {v}" for name, v in metrics.items() if v == v and name not in finite]
+    others = [
+        f"{name} = {v}" for name, v in metrics.items() if name not in finite and not np.isnan(v)
+    ]
     machines = {", ".join(map(str, record["machine"].values())) for record in records}
     versions = {", ".join(map(" ".join, record["versions"].items())) for record in records}
+    params = {name: tags[name] for name in ("seed",) if name in tags} | settings
     all_tags = {
         "study": study.mlflow.experiment,
         **{name: settings[name] for name in ("cell", *SETTINGS)},
@@ -408,7 +385,8 @@ def _recorded(
     return {
         "start": min(_milliseconds(record["started_at"]) for record in records),
         "end": max(_milliseconds(record["finished_at"]) for record in records),
-        "params": _flat({"seed": tags["seed"]} if "seed" in tags else {}) | _flat(settings),
+        # Nested ones as `dataset.train_size`.
+        "params": {n: str(v) for n, v in pd.json_normalize(params).iloc[0].items()},
         "metrics": finite,
         "tags": {name: str(value) for name, value in all_tags.items() if value != ""},
         "epochs": settings["epochs"],
@@ -417,17 +395,6 @@ def _recorded(
 
 def _digest(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as `dataset.train_size` → "1000"."""
-    flat: dict[str, str] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = str(value)
-    return flat
 
 
 def _milliseconds(iso: str) -> int:

@@ -130,13 +130,10 @@ def _explained(uri: str) -> Iterator[None]:
     """Turn the loss of a server or of its disk into TrackingUnavailable, and no other error."""
     try:
         yield
-    except NotWritten as error:
-        raise TrackingUnavailable(_remedy(uri, error)) from error
-    except MlflowException as error:
-        lost = error.error_code == "TEMPORARILY_UNAVAILABLE" or (
-            error.error_code == "INTERNAL_ERROR" and not isinstance(error, RestException)
-        )
-        if not lost:
+    except (NotWritten, MlflowException) as error:
+        code = getattr(error, "error_code", "TEMPORARILY_UNAVAILABLE")
+        refused = isinstance(error, RestException)  # a server that is there
+        if code != "TEMPORARILY_UNAVAILABLE" and (code != "INTERNAL_ERROR" or refused):
             raise
         raise TrackingUnavailable(_remedy(uri, error)) from error
 
@@ -144,15 +141,12 @@ def _explained(uri: str) -> Iterator[None]:
 def _remedy(uri: str, error: Exception) -> str:
     """What is wrong with `uri` and what to do."""
     cause = (str(error) or type(error).__name__).splitlines()[0][:300]
-    if uri.startswith("sqlite"):
-        remedy = (
-            "if the file is damaged or from another MLflow, move it away, then run `make track`"
-        )
-    else:
-        remedy = (
-            "start it, then run `make track`; or choose another one "
-            "(MLFLOW_TRACKING_URI, or mlflow.tracking_uri in config.yaml)"
-        )
+    remedy = (
+        "if the file is damaged or from another MLflow, move it away, then run `make track`"
+        if uri.startswith("sqlite")
+        else "start it, then run `make track`; or choose another one (MLFLOW_TRACKING_URI, or "
+        "mlflow.tracking_uri in config.yaml)"
+    )
     return without_password(
         f"MLflow at {uri} is not available: {remedy}. Nothing is lost: the results are in files, "
         f"and tracking continues where it stopped. Cause: {cause}"
