@@ -1,21 +1,29 @@
-"""Progress: work is weighed by width, and blocks that were there before count as done."""
+"""Progress: work is weighed by its cost, and blocks that were there before count as done."""
 
 import os
 
 import pytest
 
+from bnstudy.commands.progress import report
 from bnstudy.files import write_json
-from bnstudy.progress import report
+
+
+def block(place: str, cost: float) -> dict:
+    return {"place": place, "models": 10, "cost": cost}
 
 
 def test_progress_weighs_blocks_by_their_work(tmp_path):
-    """Work 10 x 100, 10 x 100, 10 x 50: one done before, one half done in 60 s, one to do."""
-    blocks = [["none", 80, 0, 10], ["batch", 80, 0, 10], ["none", 30, 0, 10]]
+    """Work 1000, 1000, 500: one done before, one half done in 60 s, one to do."""
+    blocks = [
+        block("none-w80/seeds_0", 1000),
+        block("batch-w80/seeds_0", 1000),
+        block("none-w30/seeds_0", 500),
+    ]
     write_json(tmp_path / "logs/plan.json", {"started": 1000.0, "blocks": blocks})
-    record = tmp_path / "results/training/none/width_80/seeds_0/record.json"
+    record = tmp_path / "results/runs/none-w80/seeds_0/record.json"
     write_json(record, {})
     os.utime(record, (900, 900))
-    log = tmp_path / "logs/train/batch/width_80/seeds_0.log"
+    log = tmp_path / "logs/train/batch-w80/seeds_0.log"
     log.parent.mkdir(parents=True)
     log.write_text("x epoch 20 of 100, 1 ms\nx epoch 50 of 100, 1 ms\n")
     # done 1000 + 500 of 2500; 500 in one minute, 1000 left
@@ -23,8 +31,9 @@ def test_progress_weighs_blocks_by_their_work(tmp_path):
 
 
 def test_a_finished_study_says_so(tmp_path):
-    write_json(tmp_path / "logs/plan.json", {"started": 0.0, "blocks": [["none", 8, 0, 1]]})
-    write_json(tmp_path / "results/training/none/width_8/seeds_0/record.json", {})
+    blocks = [block("none-w8/seeds_0", 1.0)]
+    write_json(tmp_path / "logs/plan.json", {"started": 0.0, "blocks": blocks})
+    write_json(tmp_path / "results/runs/none-w8/seeds_0/record.json", {})
     assert report(tmp_path, 1.0) == "training: all done"
 
 

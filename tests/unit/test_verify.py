@@ -1,52 +1,90 @@
-"""`make verify`: the same, within tolerance, different, missing."""
+"""`bnstudy verify`: the same, within tolerance, different, missing; in both scopes."""
+
+import shutil
 
 import pandas as pd
 import pytest
 
-from bnstudy.files import read_csv, write_csv
-from bnstudy.verify import CHECKS, compare, main, publish
+from bnstudy.commands.__main__ import main
+from bnstudy.commands.publish import publish
+from bnstudy.commands.verify import CHECKS, compare
+from bnstudy.config.plan import SCOPES
+from bnstudy.files import read_csv, read_parquet, write_csv
 
-RUNS = pd.DataFrame({
-    "arm": ["none", "batch"], "width": 300, "seed": 1000, "final_train_loss": [0.01, 0.02],
-    "final_test_loss": [0.03, 0.04], "epochs_to_1.244": [500, 400],
-    "final_mean_abs_z": 1.0,
-})  # fmt: skip
+RUNS = pd.DataFrame(
+    {
+        "cell": ["none-w300", "batch-w300"],
+        "arm": ["none", "batch"],
+        "epochs": 3000,
+        "seed": 1000,
+        "final_train_loss": [0.01, 0.02],
+        "final_test_loss": [0.03, 0.04],
+        "epochs_to_1.244": [500, 400],
+        "final_mean_abs_z": 1.0,
+    }
+)
 CLAIMS = pd.DataFrame({"claim": ["C1", "C2"], "verdict": ["supported", "refuted"]})
-CURVES = pd.DataFrame({
-    "arm": "none", "width": 300, "seed": 1000, "epoch": range(3000), "train_loss": 1.0,
-    "test_loss": 2.0,
-})  # fmt: skip
+CURVES = pd.DataFrame(
+    {
+        "cell": "none-w300",
+        "seed": 1000,
+        "epoch": range(3000),
+        "train_loss": 1.0,
+        "test_loss": 2.0,
+        "steps": range(1, 3001),
+    }
+)
+# In the default scope there is nothing to compare other settings with: a table without rows.
+EFFECTS = pd.DataFrame(columns=["variant", "arm", "width", "quantity", "ratio", "hl_ratio"])
 
 
 @pytest.fixture
-def folders(tmp_path):
+def folders(tmp_path, monkeypatch):
     """(results, published), published from results."""
     results, published = tmp_path / "results", tmp_path / "published"
-    write_csv(results / "tables/runs.csv", RUNS)
-    write_csv(results / "tables/claims.csv", CLAIMS)
-    for name in ("gradients.csv", "digits.csv", "significance.csv", "sensitivity.csv"):
-        columns = {c for check in CHECKS if check.table == name for c in check.key + check.columns}
-        write_csv(results / "tables" / name, pd.DataFrame(1, index=[0], columns=sorted(columns)))
-    CURVES.to_parquet(results / "tables/curves.parquet")
-    (results / "figures").mkdir()
-    (results / "figures/a.png").write_text("")
-    (results / "claims.md").write_text("page")
+    for scope in SCOPES:
+        tables = results / f"{scope}tables"
+        write_csv(tables / "runs.csv", RUNS)
+        write_csv(tables / "claims.csv", CLAIMS)
+        for name in ("gradients.csv", "digits.csv", "significance.csv", "sensitivity.csv"):
+            checks = [check for check in CHECKS if check.table == name]
+            columns = {column for check in checks for column in check.key + check.columns}
+            write_csv(tables / name, pd.DataFrame(1, index=[0], columns=sorted(columns)))
+        write_csv(tables / "effects.csv", EFFECTS)
+        CURVES.to_parquet(tables / "curves.parquet")
+        (results / f"{scope}figures").mkdir()
+        (results / f"{scope}figures/a.png").write_text(scope)
+        (results / f"{scope}claims.md").write_text(f"page {scope}")
+        (results / f"{scope}paper.pdf").write_text(f"paper {scope}")
     publish(results, published)
+    monkeypatch.setattr("bnstudy.commands.verify.PUBLISHED", published)
     return results, published
 
 
-def outcomes(folders):
-    return {o.check.what: o for o in compare(*(folder / "tables" for folder in folders))}
+def outcomes(folders, scope=""):
+    return {o.check.what: o for o in compare(*folders) if o.scope == scope}
 
 
-def test_the_snapshot_is_identical_to_what_it_was_made_from(folders):
-    found = outcomes(folders)
-    assert found["final losses"].verdict == "identical" and found["final losses"].values == 4
-    assert found["verdicts on claims"].verdict == "identical"
-    assert found["losses up to epoch 2000"].verdict == "identical"
+@pytest.mark.parametrize("scope", SCOPES)
+def test_the_snapshot_is_identical_to_what_it_was_made_from(folders, scope):
+    found = outcomes(folders, scope)
+    assert len(found) == len(CHECKS)
+    assert {outcome.verdict for outcome in found.values()} == {"identical"}
+    assert found["final losses"].values == 4
     assert 2 < found["losses up to epoch 2000"].values < 2 * 40
-    assert found["effects, extended study"].verdict == "not published"
-    assert (folders[1] / "figures/a.png").exists() and (folders[1] / "claims.md").exists()
+
+
+def test_the_snapshot_has_the_small_tables_of_both_scopes_and_the_rest_of_the_extended(folders):
+    _, published = folders
+    assert (published / "figures/a.png").read_text() == "extended/"
+    assert (published / "claims.md").read_text() == "page extended/"
+    assert (published / "paper.pdf").read_text() == "paper extended/"
+    for scope in SCOPES:
+        names = {path.name for path in (published / f"{scope}tables").iterdir()}
+        assert {"runs.csv", "curves_thinned.parquet"} < names and "curves.parquet" not in names
+        thinned = read_parquet(published / f"{scope}tables/curves_thinned.parquet").to_pandas()
+        assert thinned.epoch.max() == 2999 and len(thinned) <= 40
+        assert set(thinned) == set(CURVES)
 
 
 @pytest.mark.parametrize(
@@ -59,17 +97,20 @@ def test_the_snapshot_is_identical_to_what_it_was_made_from(folders):
         ("final_train_loss", float("nan"), "final losses", "different"),
     ],
 )
-def test_tolerances(folders, column, factor, what, expected):
-    write_csv(folders[0] / "tables/runs.csv", RUNS.assign(**{column: RUNS[column] * factor}))
-    assert outcomes(folders)[what].verdict == expected
+@pytest.mark.parametrize("scope", SCOPES)
+def test_tolerances(folders, scope, column, factor, what, expected):
+    table = RUNS.assign(**{column: RUNS[column] * factor})
+    write_csv(folders[0] / f"{scope}tables/runs.csv", table)
+    assert outcomes(folders, scope)[what].verdict == expected
+    (other,) = set(SCOPES) - {scope}
+    assert outcomes(folders, other)[what].verdict == "identical"
 
 
-def test_a_changed_verdict_is_named_and_sets_the_exit_status(folders, monkeypatch, capsys):
-    monkeypatch.setattr("bnstudy.verify.PUBLISHED", folders[1])
-    monkeypatch.setattr("sys.argv", ["verify", str(folders[0])])
-    assert main() == 0 and "agrees" in capsys.readouterr().out
-    write_csv(folders[0] / "tables/claims.csv", CLAIMS.assign(verdict="supported"))
-    assert main() == 1
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_changed_verdict_is_named_and_sets_the_exit_status(folders, scope, capsys):
+    assert main(["verify", str(folders[0])]) == 0 and "agrees" in capsys.readouterr().out
+    write_csv(folders[0] / f"{scope}tables/claims.csv", CLAIMS.assign(verdict="supported"))
+    assert main(["verify", str(folders[0])]) == 1
     assert "C2, verdict: refuted published, supported here" in capsys.readouterr().out
 
 
@@ -78,25 +119,44 @@ def test_a_missing_run_is_different(folders):
     assert outcomes(folders)["final losses"].verdict == "different"
 
 
-def test_a_missing_table_is_not_agreement(folders, monkeypatch):
-    monkeypatch.setattr("bnstudy.verify.PUBLISHED", folders[1])
-    monkeypatch.setattr("sys.argv", ["verify", str(folders[0])])
-    (folders[0] / "tables/runs.csv").unlink()
-    assert outcomes(folders)["final losses"].verdict == "missing" and main() == 1
+def test_effects_that_were_not_published_are_different(folders):
+    effects = pd.DataFrame("x", index=[0], columns=EFFECTS.columns)
+    effects = effects.assign(ratio=1.0, hl_ratio=1.0)
+    write_csv(folders[0] / "tables/effects.csv", effects)
+    assert outcomes(folders)["effects of other settings"].verdict == "different"
 
 
-@pytest.mark.parametrize("content", [None, "arm,width,seed\n"])
-def test_a_table_that_was_not_published_is_not_agreement(folders, monkeypatch, content):
-    monkeypatch.setattr("bnstudy.verify.PUBLISHED", folders[1])
-    monkeypatch.setattr("sys.argv", ["verify", str(folders[0])])
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_missing_table_is_not_agreement(folders, scope):
+    (folders[0] / f"{scope}tables/runs.csv").unlink()
+    assert outcomes(folders, scope)["final losses"].verdict == "missing"
+    assert main(["verify", str(folders[0])]) == 1
+
+
+def test_the_extended_scope_need_not_be_made(folders):
+    shutil.rmtree(folders[0] / "extended")
+    assert {o.verdict for o in outcomes(folders, "extended/").values()} == {"not made"}
+    assert main(["verify", str(folders[0])]) == 0
+
+
+@pytest.mark.parametrize("content", [None, "cell,seed\n"])
+def test_a_table_that_was_not_published_is_not_agreement(folders, content):
     path = folders[1] / "tables/runs.csv"
     path.write_text(content) if content else path.unlink()
-    assert outcomes(folders)["final losses"].verdict == "not published" and main() == 1
+    assert outcomes(folders)["final losses"].verdict == "not published"
+    assert main(["verify", str(folders[0])]) == 1
 
 
-def test_nothing_to_compare_is_said(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["verify", str(tmp_path)])
-    assert main() == 2 and "run `make` first" in capsys.readouterr().err
+@pytest.mark.parametrize("command", ["verify", "publish"])
+def test_nothing_to_compare_is_said(tmp_path, command, capsys):
+    assert main([command, str(tmp_path)]) == 2 and "run `make`" in capsys.readouterr().err
+
+
+def test_publishing_needs_both_scopes(folders, capsys):
+    (folders[0] / "extended/claims.md").unlink()
+    assert main(["publish", str(folders[0])]) == 2
+    assert "run `make extended`" in capsys.readouterr().err
+    assert (folders[1] / "claims.md").exists(), "what was published is untouched"
 
 
 def test_arms_named_none_survive_the_snapshot(folders):

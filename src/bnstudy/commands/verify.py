@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """0: identical or within tolerance; 1: something differs; 2: there is nothing to compare."""
     if not (arguments.results / "tables" / "claims.csv").exists():
-        print(f"no whole study in {arguments.results}: run `make` first", file=sys.stderr)
+        print(f"no whole study in {arguments.results}: run `make`", file=sys.stderr)
         return 2
     outcomes = list(compare(arguments.results, PUBLISHED))
     print(report(outcomes))
