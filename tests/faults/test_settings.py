@@ -298,6 +298,7 @@ def test_the_command_refuses_what_the_settings_refuse_often(tmp_path, record_pro
         ('seeds: {"a\\nb": 1}\n', r"seeds.'a\\nb': unknown key"),
         ("seeds: {1: 1}\n", "seeds: 1 is no text, so no key; known here: study"),
         ("experiments: {1: {arm: none}}\n", "experiments: 1 is no text, so no key"),
+        ('arms: {"\\r": {}}\n', r"arms.'\\r': unknown; known here: batch"),
         ("arms: {1: {}}\n", "arms: 1 is no text, so no key"),
         ("seeds: !!python/object/apply:os.getcwd []\n", "not YAML .*tag.*line 1"),
     ],

@@ -31,7 +31,7 @@ from pydantic import (
 
 from bnstudy.config import members
 from bnstudy.config.cell import ARTICLE
-from bnstudy.config.checks import NESTED, ConfigError, explain, unknown
+from bnstudy.config.checks import NESTED, ConfigError, explain, key_path, unknown
 
 T = TypeVar("T")
 
@@ -404,7 +404,9 @@ def _settings_of_members(kind: str) -> Callable[[dict[str, Any]], dict[str, dict
     def checked(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
         for name in given:
             if name not in members.names(kind):
-                raise ValueError(f"{name}: unknown; {unknown(name, members.names(kind))}")
+                raise ValueError(
+                    f"{key_path((name,))}: unknown; {unknown(name, members.names(kind))}"
+                )
         found = {}
         for name in members.names(kind):
             model = _settings_model(kind, name)
