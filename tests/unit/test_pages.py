@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from bnstudy.pages import ROWS, markdown_page, table_page
+from bnstudy.report.pages import ROWS, markdown_page, table_page
 
 
 def test_a_markdown_page_carries_its_figures(tmp_path):

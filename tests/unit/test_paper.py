@@ -1,6 +1,5 @@
 """The paper says what the tables say, holds no result of its own, and is the same every time."""
 
-import copy
 import json
 import re
 import subprocess
@@ -10,68 +9,98 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import runs, tables
+from made_up import experiments, runs, tables
 
-from bnstudy.claims import claims_table
-from bnstudy.extended import EFFECTS, HORIZON, effects, horizon
-from bnstudy.figures import style
-from bnstudy.figures.captions import CAPTIONS, captions
+from bnstudy.analysis.comparisons import sensitivity, significance
+from bnstudy.analysis.effects import EFFECTS, HORIZON, effects, horizon
+from bnstudy.analysis.wording import claims_table
+from bnstudy.config import members
+from bnstudy.config.models import Study
 from bnstudy.files import write_json
-from bnstudy.hypotheses import sensitivity, significance
-from bnstudy.paper import build, contents
-from bnstudy.study import Study
+from bnstudy.report import style
+from bnstudy.report.captions import Caption, captions
+from bnstudy.report.paper import PLACED, build, compiler_of, contents
 
 PAPER = Path(__file__).parents[2] / "paper"
 # In a process of its own: Typst remembers what it has set.
 BUILD = """
 import json, sys
 from pathlib import Path
-from bnstudy.paper import build
+from bnstudy.report.paper import build
 source, figures, values = map(Path, sys.argv[1:])
 pdf, _ = build(source, sorted(figures.iterdir()), json.loads(values.read_text()))
 sys.stdout.buffer.write(pdf)
 """
 RECORDS = [{"versions": {"torch": "9.9.9"}, "machine": {"processor": "Made Up"}}]
+# Experiments beside the grid, under names that config.yaml has.
+OTHERS = {
+    "learning_rates": {"task": "odd", "optimizer": "sgd", "learning_rate": 0.003},
+    "dropout": {"arms": ("batch", "layer-norm")},
+}
 
 
 @pytest.fixture
 def study(config):
-    config["analysis"] |= {"permutations": 999, "bootstraps": 999}
+    return study_of(config)
+
+
+def study_of(config, **analysis):
+    config["analysis"] |= {"permutations": 999, "bootstraps": 999} | analysis
     return Study.from_config(config)
 
 
-def made(study, extended=False, **options):
-    """The paper's tables, from made-up runs."""
-    found = runs(study.analysis, **options)
-    found = found.assign(status="finished", seconds=12.5)
-    given = tables(found, found.seed.nunique())
-    tests = significance(given, study.analysis, study.preview)
-    of = {"runs": found, "significance": tests, "sensitivity": sensitivity(given, study.analysis),
-          "claims": claims_table(tests, study.analysis, study.preview)}  # fmt: skip
-    if extended:
-        of["effects"] = effects(
-            found.assign(kind="learning_rate", variant="lr", learning_rate=0.01), found,
-            study.analysis,
-        )  # fmt: skip
-        epochs = np.arange(2000)
-        curves = [
-            pd.DataFrame({"arm": arm, "width": 10, "seed": seed, "epoch": epochs,
-                          "test_loss": 1 / (1 + epochs)})
-            for arm in ("none", "batch") for seed in range(8)
-        ]  # fmt: skip
-        of["horizon"] = horizon(pd.concat(curves), study.analysis, points=5)
-    return of
+def decided(found, study, probes=True):
+    """The tables on the claims, from `found` runs and made-up probes."""
+    given = tables(found, 12) if probes else {"runs": found}
+    tests = significance(given, study)
+    return {
+        "runs": found.assign(seconds=12.5),
+        "significance": tests,
+        "sensitivity": sensitivity(given, study),
+        "claims": claims_table(tests, study),
+        "experiments": experiments(grid=found),
+        "effects": pd.DataFrame(columns=EFFECTS),
+        "horizon": pd.DataFrame(columns=HORIZON),
+    }
+
+
+def made(study, **options):
+    """The paper's tables of the default scope, from made-up runs."""
+    return decided(runs(study.analysis, **options), study)
+
+
+def extended(study):
+    """Those of all experiments: other tasks, optimizers and arms, and a long horizon."""
+    named = {"grid": runs(study.analysis)} | {
+        name: runs(study.analysis, (300,), **settings) for name, settings in OTHERS.items()
+    }
+    every = pd.concat(named.values(), ignore_index=True).drop_duplicates("run_key")
+    cells = experiments(**named)
+    epochs = np.arange(2000)
+    curves = pd.concat(
+        pd.DataFrame({"arm": arm, "width": 10, "seed": seed, "epoch": epochs}).assign(
+            test_loss=1 / (1 + epochs)
+        )
+        for arm in ("none", "batch")
+        for seed in range(8)
+    )
+    return decided(every, study) | {
+        "experiments": cells,
+        "effects": effects(every, cells, study),
+        "horizon": horizon([curves], study, points=5),
+    }
 
 
 def words(study, of):
-    return contents(of, RECORDS, study.model_dump(exclude={"mlflow"}), captions(study))
+    settings = study.model_dump(exclude={"mlflow": True, "training": {"block_size"}})
+    return contents(of, RECORDS, settings, captions(study))
 
 
 @pytest.fixture(scope="module")
 def figures(tmp_path_factory):
     """An empty figure for every place in the paper."""
     folder = tmp_path_factory.mktemp("figures")
-    for name in CAPTIONS:
+    for name in members.names("figures"):
         style.save(style.subplots(figsize=(2, 1))[0], folder / f"{name}.pdf", preview=False)
     return sorted(folder.iterdir())
 
@@ -94,24 +123,80 @@ def test_the_same_tables_give_the_same_bytes_anywhere(study, figures, tmp_path):
     assert other != first
 
 
-@pytest.mark.parametrize("options", [
-    {"widths": (300,)},  # one width
-    {"widths": (100,)},  # the primary cell is absent
-    {"count": 1},  # too few seeds
-    {"widths": (100, 300), "arms": ("batch", "batch-matched", "none-standardized")},
-    {"extended": True},
-], ids=["one width", "no primary cell", "one seed", "further arms", "extended"])  # fmt: skip
-def test_any_grid_gives_a_paper(study, figures, options):
-    values = words(study, made(study, **options))
+ODD = {
+    "one width": lambda study: made(study, widths=(300,)),
+    "no primary cell": lambda study: made(study, widths=(100,)),
+    "one seed": lambda study: made(study, count=1),
+    "further arms": lambda study: made(study, arms=("batch", "batch-matched", "layer-norm")),
+    "only another rate": lambda study: made(study, learning_rate=0.01),
+    "only another arm": lambda study: made(study, arms=("dropout",)),
+    "nothing trained": lambda study: decided(runs(study.analysis, count=1)[:0], study),
+    "no probes": lambda study: decided(runs(study.analysis), study, probes=False),
+    "extended": extended,
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_any_study_gives_a_paper(study, figures, name, tmp_path):
+    of = {}
+    for stem, table in ODD[name](study).items():  # as they are read from files
+        table.to_csv(tmp_path / f"{stem}.csv", index=False)
+        of[stem] = pd.read_csv(tmp_path / f"{stem}.csv", keep_default_na=False, na_values=[""])
+    values = words(study, of)
     json.dumps(values, allow_nan=False)
     pdf, warnings = build(PAPER, figures, values)
     assert pdf.startswith(b"%PDF") and warnings == ""
 
 
-def test_an_empty_extended_study_gives_a_paper(study, figures):
-    none = {"effects": pd.DataFrame(columns=EFFECTS), "horizon": pd.DataFrame(columns=HORIZON)}
-    values = words(study, made(study) | none)
-    assert build(PAPER, figures, values)[0].startswith(b"%PDF")
+def test_a_study_without_probes_and_figures_gives_a_paper(config):
+    for name in ("depth", "digits", "original"):
+        del config["experiments"][name]
+    config["default_experiments"] = ["grid"]
+    study = study_of(config)
+    values = words(study, decided(runs(study.analysis), study, probes=False))
+    assert build(PAPER, [], values)[0].startswith(b"%PDF")
+
+
+def elements(root, figures, values, kind):
+    """Typst's elements of a kind in the paper."""
+    return json.loads(compiler_of(root, PAPER, figures, values).query(kind))
+
+
+def test_every_figure_is_in_the_paper_and_one_that_it_does_not_know_as_well(
+    study, figures, tmp_path
+):
+    values = words(study, extended(study))
+    new = tmp_path / "new_figure.pdf"
+    new.write_bytes(figures[0].read_bytes())
+    values["captions"]["new_figure"] = Caption("A new title", "Text.")._asdict()
+    found = elements(tmp_path / "paper", [*figures, new], values, "figure")
+    labels = {element["label"] for element in found}
+    assert {f"<fig-{path.stem}>" for path in [*figures, new]} <= labels
+    assert "A new title" in json.dumps(found)
+
+
+def test_a_claim_beyond_the_article_has_a_section(study, figures, tmp_path):
+    values = words(study, made(study))
+    claim = values["claims"][0] | {"claim": "C6", "words": "BN is red", "figure": "arms"}
+    values["claims"].append(claim)
+    values["parts"].append(values["parts"][0] | {"claim": "C6", "part": "H6"})
+    headings = json.dumps(elements(tmp_path / "paper", figures, values, "heading"))
+    assert "C6" in headings and "BN is red" in headings
+
+
+def test_what_was_trained_and_every_diagnostic_is_listed(study):
+    of = extended(study)
+    of["runs"]["final_new_thing"] = 3.25
+    values = words(study, of)
+    trained = json.dumps(values["trained"])
+    for word in ("none (without BN)", "layer-norm", "odd", "sgd", "learning rate 0.003"):
+        assert word in trained
+    assert [row["seeds"] for row in values["trained"]] == ["12 from 1000"] * 3
+    row = values["diagnostics"][-1]
+    assert row == {"name": "new_thing", "meaning": "", "none": "3.25", "batch": "3.25"}
+    known = {name: row for row in values["diagnostics"] for name in [row["name"]]}
+    assert known["effective_rank"]["meaning"] and known["gradient_norm"]["meaning"]
+    assert {row["arm"] for row in values["effects"]} >= {"batch", "layer-norm"}
 
 
 def test_cells_that_are_missing_are_not_estimable(study):
@@ -127,17 +212,15 @@ def test_numbers_and_sentences_are_those_of_the_tables(study):
         assert claim["sentence"] == row.sentence and claim["verdict"] == row.verdict
         assert claim["ratio"] == f"{row.ratio:.2f} ({row.ratio_low:.2f} to {row.ratio_high:.2f})"
         assert " ".join(claim["evidence"]) == row.evidence
-    assert [row["width"] for row in values["speed"]["rows"]] == ["100", "300"]
+    assert [test["test"] for test in values["claims"][0]["supporting"]] != []
+    assert [row["width"] for row in values["speed"]] == ["100", "300"]
     assert values["cost"]["minutes"] == f"{12.5 * len(of['runs']) / 60:.3g}"
     assert values["versions"] == {"software": ["torch 9.9.9"], "processors": ["Made Up"]}
 
 
 def test_the_analysis_changes_text_and_tables(config):
     """Another level: other intervals, another sentence, other captions."""
-    settings = [copy.deepcopy(config), copy.deepcopy(config)]
-    for one, alpha in zip(settings, (0.05, 0.2), strict=True):
-        one["analysis"] |= {"permutations": 999, "bootstraps": 999, "alpha": alpha}
-    studies = [Study.from_config(one) for one in settings]
+    studies = [study_of(config, alpha=alpha) for alpha in (0.05, 0.2)]
     a, b = (words(study, made(study)) for study in studies)
     for part in ("claims", "speed", "final", "sensitivity", "captions", "level"):
         assert a[part] != b[part], part
@@ -155,8 +238,7 @@ def prose(source: str) -> str:
     source = re.sub(r"`[^`]*`", " ", source)
     source = re.sub(r"[@<][a-z][\w-]*(\[[^]]*\])?>?", " ", source)
     source = re.sub(r'"[^"\n]*"', " ", source)  # strings: names of fields, figures, columns
-    source = re.sub(r"#?(claim-of|verdict-on)\([^)]*\)", " ", source)
-    source = re.sub(r"\b(texts|columns|rowspan): *(\([^)]*\)|[\w-]+)", " ", source)  # layout
+    source = re.sub(r"\b(texts|columns): *(\([^)]*\)|[\w-]+)", " ", source)  # layout
     return re.sub(r"(==|>|!=|\*) *\d+", " ", source)  # conditions and counts in code
 
 
@@ -173,8 +255,10 @@ def test_no_number_is_typed(study):
         assert typed == [], f"paper/{name}"
 
 
-OUTCOMES = (r"\b(supported|refuted|equivalent|inconclusive|significantly?|faster|slower|better|"
-            r"worse|improves?|reduces?|outperforms?|hurts?|helps?)\b")  # fmt: skip
+OUTCOMES = (
+    r"\b(supported|refuted|equivalent|inconclusive|significantly?|faster|slower|better|"
+    r"worse|improves?|reduces?|outperforms?|hurts?|helps?)\b"
+)
 
 
 def test_no_outcome_is_typed_among_the_results():
@@ -184,19 +268,20 @@ def test_no_outcome_is_typed_among_the_results():
         "a refuted one, else that",  # which part of a conjunction a table shows
         "equivalent within a factor",  # a column's meaning
     }
-    text = re.sub(r"\s+", " ", prose(sources()["results.typ"]))
+    text = re.sub(r"\s+", " ", prose(sources()["results.typ"] + sources()["tables.typ"]))
     for found in re.finditer(OUTCOMES, text):
         around = text[max(0, found.start() - 40) : found.end() + 40]
         assert any(phrase in around for phrase in allowed), around
 
 
 def test_the_check_finds_a_typed_number():
-    source = sources()["results.typ"].replace("== C2", "BN was 0.65 times as high.\n\n== C2", 1)
+    known = "The converse of"
+    source = sources()["results.typ"].replace(known, f"BN was 0.65 times as high. {known}", 1)
     assert re.findall(r"0\.65", prose(source))
     assert re.search(OUTCOMES, "with BN training is faster")
 
 
-def test_every_figure_of_the_study_is_in_the_paper():
+def test_every_figure_of_the_study_has_its_place_in_the_text():
     text = "".join(sources().values())
-    for name in CAPTIONS:
-        assert f'study-figure("{name}"' in text and f"@fig-{name}" in text
+    for name in members.names("figures"):
+        assert name in PLACED.findall(text) and f'#fig("{name}")' in text

@@ -3,18 +3,19 @@
 import re
 
 import pytest
+from conftest import ROOT
 
 from bnstudy.files import read_csv
-from bnstudy.readme import ROOT, filled, findings, parts
+from bnstudy.report.readme import filled, findings, parts, write
 
 
 def test_the_generated_parts_are_up_to_date():
     text = (ROOT / "README.md").read_text()
-    assert filled(text, parts()) == text, "run `make readme`"
+    assert filled(text, parts(ROOT)) == text, "run `make readme`"
 
 
 def test_the_findings_are_the_published_claims():
-    text = findings(ROOT / "published")
+    text = findings(ROOT / "published" / "tables")
     claims = read_csv(ROOT / "published/tables/claims.csv")
     assert len(claims) == 5
     for claim in claims.itertuples():
@@ -25,3 +26,12 @@ def test_the_findings_are_the_published_claims():
 def test_a_missing_place_is_named():
     with pytest.raises(ValueError, match="no place for 'findings'"):
         filled("# nothing here", {"findings": "x"})
+
+
+def test_parts_are_written_between_their_markers(tmp_path, monkeypatch):
+    text = "before\n<!-- a: generated -->\nold\n<!-- end of a -->\nafter\n"
+    (tmp_path / "README.md").write_text(text)
+    monkeypatch.setattr("bnstudy.report.readme.parts", lambda root: {"a": r"new \1 | %"})
+    write(tmp_path)
+    write(tmp_path)
+    assert (tmp_path / "README.md").read_text() == text.replace("old", r"new \1 | %")
