@@ -125,8 +125,10 @@ def test_a_run_is_measured_by_the_first_epoch_at_or_below_the_threshold():
     losses = curves[(curves.network == "dense") & (curves.arm == "none")].validation_loss.to_list()
     assert losses[0] > losses[1]
     for threshold, needed, reached in (
-        (losses[0], 1, True), (losses[1], 2, True), (losses[1] / 2, 2, False),
-    ):  # fmt: skip
+        (losses[0], 1, True),
+        (losses[1], 2, True),
+        (losses[1] / 2, 2, False),
+    ):
         runs, _ = train_networks([3], **SETTINGS | {"threshold": threshold}, **TRAINING)
         run = runs.iloc[0]
         assert (run.epochs_to_threshold, run.reached) == (needed, reached)
@@ -141,8 +143,12 @@ def test_a_run_that_diverges_is_recorded():
 
 
 def test_log_ratios_are_paired_by_seed():
-    rows = [("dense", "none", 2, 8), ("dense", "batch", 2, 4), ("dense", "batch", 1, 6),
-            ("dense", "none", 1, 2)]  # fmt: skip
+    rows = [
+        ("dense", "none", 2, 8),
+        ("dense", "batch", 2, 4),
+        ("dense", "batch", 1, 6),
+        ("dense", "none", 1, 2),
+    ]
     table = pd.DataFrame(rows, columns=["network", "arm", "seed", "epochs_to_threshold"])
     assert digits_pairs(table, "dense")[2] == pytest.approx([math.log(3), math.log(0.5)])
     assert digits_pairs(table, "convolutional")[2].shape == (0,)

@@ -92,17 +92,21 @@ def written(folder) -> dict:
         "checkpoint.safetensors": lambda path: read_tensors(path)["w"].tolist(),
         "runs.csv": lambda path: read_csv(path).to_csv(),
         "record.json": read_json,
-    }  # fmt: skip
+    }
 
 
-@pytest.mark.parametrize("damage", [
-    lambda content: content[: len(content) // 2],
-    lambda content: content[:-3],
-    lambda content: b"",
-    lambda content: bytes(len(content)),  # what some file systems leave after a power cut
-    lambda content: content[: len(content) // 2] + bytes(len(content) // 4),
-    lambda content: b"<html>quota exceeded</html>",
-], ids=["half", "end", "empty", "zeros", "zeros at the end", "another file"])  # fmt: skip
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:-3],
+        lambda content: b"",
+        lambda content: bytes(len(content)),  # what some file systems leave after a power cut
+        lambda content: content[: len(content) // 2] + bytes(len(content) // 4),
+        lambda content: b"<html>quota exceeded</html>",
+    ],
+    ids=["half", "end", "empty", "zeros", "zeros at the end", "another file"],
+)
 def test_a_damaged_file_is_refused_by_name(tmp_path, damage):
     for name, read in written(tmp_path).items():
         (tmp_path / name).write_bytes(damage((tmp_path / name).read_bytes()))

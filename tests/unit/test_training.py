@@ -180,8 +180,12 @@ def random_problem(seed, replicates, n, width):
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
     inputs, targets = draw(replicates, n, 3), draw(replicates, n, 3)
-    parameters = [draw(replicates, 3, width), draw(replicates, 1, width),
-                  draw(replicates, width, 3), draw(replicates, 1, 3)]  # fmt: skip
+    parameters = [
+        draw(replicates, 3, width),
+        draw(replicates, 1, width),
+        draw(replicates, width, 3),
+        draw(replicates, 1, 3),
+    ]
     return inputs, targets, [p.requires_grad_() for p in parameters]
 
 
@@ -208,8 +212,9 @@ def test_losses_and_gradients_are_those_of_plain_pytorch(seed, replicates, n, wi
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=atol)
 
 
-@given(st.sampled_from(["none", "batch"]), st.integers(0, 2**31), st.integers(1, 3),
-       st.integers(1, 40))  # fmt: skip
+@given(
+    st.sampled_from(["none", "batch"]), st.integers(0, 2**31), st.integers(1, 3), st.integers(1, 40)
+)
 @settings(deadline=None, max_examples=60)
 def test_the_kernels_are_the_definition(arm, seed, replicates, width):
     """Losses in training and evaluation mode, gradients and running values, against the readable

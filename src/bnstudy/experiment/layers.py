@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from bnstudy.config import members
 
 INPUTS, OUTPUTS = 3, 3
+Settings = Mapping[str, Any]
 
 
 class Moments(NamedTuple):
@@ -254,7 +255,7 @@ def build_network(
     width: int,
     seeds: Sequence[int],
     inputs: Float64[Tensor, "seed sample input"],
-    settings: Mapping[str, Any],
+    settings: Settings,
 ) -> Network:
     """The untrained networks of `seeds`, stacked. All arms of a seed share the drawn weights.
 

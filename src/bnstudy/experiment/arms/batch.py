@@ -1,11 +1,10 @@
 """The article's network with batch normalisation before the activation."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from torch import Tensor
 
-from bnstudy.experiment.layers import BatchNorm, Linear, Network
+from bnstudy.experiment.layers import BatchNorm, Linear, Network, Settings
 
 LABEL = "with BN"
 COLOUR = "#D55E00"
@@ -15,12 +14,7 @@ USES = ("batch_norm",)
 
 
 def build(
-    hidden: Linear,
-    output: Linear,
-    *,
-    seeds: Sequence[int],
-    inputs: Tensor,
-    batch_norm: Mapping[str, Any],
+    hidden: Linear, output: Linear, *, seeds: Sequence[int], inputs: Tensor, batch_norm: Settings
 ) -> Network:
     """Scale 1, shift 0, running mean 0 and running σ 1 to start with, as in the article."""
     width = hidden.weight.shape[-1]

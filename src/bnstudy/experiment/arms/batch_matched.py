@@ -3,13 +3,12 @@
 Scale = σ_B, shift = μ_B, and running values that agree with them.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from bnstudy.experiment.layers import BatchNorm, Linear, Moments, Network, spread
+from bnstudy.experiment.layers import BatchNorm, Linear, Moments, Network, Settings, spread
 
 LABEL = "BN, start of none"
 COLOUR = "#E69F00"
@@ -20,12 +19,7 @@ USES = ("batch_norm",)
 
 @torch.no_grad()
 def build(
-    hidden: Linear,
-    output: Linear,
-    *,
-    seeds: Sequence[int],
-    inputs: Tensor,
-    batch_norm: Mapping[str, Any],
+    hidden: Linear, output: Linear, *, seeds: Sequence[int], inputs: Tensor, batch_norm: Settings
 ) -> Network:
     """μ_B and σ_B are those of the whole training set."""
     norm = BatchNorm(len(seeds), hidden.weight.shape[-1], **batch_norm)

@@ -1,13 +1,12 @@
 """Half of BN: the batch's mean is subtracted, nothing is divided by its σ."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import torch
 from jaxtyping import Float64
-from torch import Tensor, nn
+from torch import Tensor
 
-from bnstudy.experiment.layers import Affine, Linear, Moments, Network, track
+from bnstudy.experiment.layers import Affine, BatchNorm, Linear, Moments, Network, Settings, track
 
 LABEL = "BN, mean only"
 COLOUR = "#882255"
@@ -16,20 +15,12 @@ LINE = "--"
 USES = ("batch_norm",)
 
 
-class Centre(nn.Module):
+class Centre(BatchNorm):
     """a ↦ scale · (a - μ) + shift; μ and its running value as in BatchNorm."""
 
-    running_mean: Tensor
-
-    def __init__(
-        self, replicates: int, units: int, *, momentum: float, epsilon: float, correction: int
-    ):
-        super().__init__()
-        self.momentum, self.correction = momentum, correction
-        shape = (replicates, 1, units)
-        self.scale = nn.Parameter(torch.ones(shape, dtype=torch.float64))
-        self.shift = nn.Parameter(torch.zeros(shape, dtype=torch.float64))
-        self.register_buffer("running_mean", torch.zeros(shape, dtype=torch.float64))
+    def __init__(self, replicates: int, units: int, **settings: Any):
+        super().__init__(replicates, units, **settings)
+        del self.running_std
 
     def forward(
         self, a: Float64[Tensor, "seed sample unit"]
@@ -53,12 +44,7 @@ class Centre(nn.Module):
 
 
 def build(
-    hidden: Linear,
-    output: Linear,
-    *,
-    seeds: Sequence[int],
-    inputs: Tensor,
-    batch_norm: Mapping[str, Any],
+    hidden: Linear, output: Linear, *, seeds: Sequence[int], inputs: Tensor, batch_norm: Settings
 ) -> Network:
     """Scale 1, shift 0 and running mean 0 to start with."""
     return Network(hidden, output, Centre(len(seeds), hidden.weight.shape[-1], **batch_norm))

@@ -1,13 +1,21 @@
 """The other half of BN: divided by the batch's σ, the mean stays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import torch
 from jaxtyping import Float64
-from torch import Tensor, nn
+from torch import Tensor
 
-from bnstudy.experiment.layers import Affine, Linear, Moments, Network, spread, track
+from bnstudy.experiment.layers import (
+    Affine,
+    BatchNorm,
+    Linear,
+    Moments,
+    Network,
+    Settings,
+    spread,
+    track,
+)
 
 LABEL = "BN, σ only"
 COLOUR = "#999933"
@@ -16,20 +24,12 @@ LINE = ":"
 USES = ("batch_norm",)
 
 
-class Scale(nn.Module):
+class Scale(BatchNorm):
     """a ↦ scale · a/σ + shift; σ and its running value as in BatchNorm."""
 
-    running_std: Tensor
-
-    def __init__(
-        self, replicates: int, units: int, *, momentum: float, epsilon: float, correction: int
-    ):
-        super().__init__()
-        self.momentum, self.epsilon, self.correction = momentum, epsilon, correction
-        shape = (replicates, 1, units)
-        self.scale = nn.Parameter(torch.ones(shape, dtype=torch.float64))
-        self.shift = nn.Parameter(torch.zeros(shape, dtype=torch.float64))
-        self.register_buffer("running_std", torch.ones(shape, dtype=torch.float64))
+    def __init__(self, replicates: int, units: int, **settings: Any):
+        super().__init__(replicates, units, **settings)
+        del self.running_mean
 
     def forward(
         self, a: Float64[Tensor, "seed sample unit"]
@@ -52,12 +52,7 @@ class Scale(nn.Module):
 
 
 def build(
-    hidden: Linear,
-    output: Linear,
-    *,
-    seeds: Sequence[int],
-    inputs: Tensor,
-    batch_norm: Mapping[str, Any],
+    hidden: Linear, output: Linear, *, seeds: Sequence[int], inputs: Tensor, batch_norm: Settings
 ) -> Network:
     """Scale 1, shift 0 and running σ 1 to start with."""
     return Network(hidden, output, Scale(len(seeds), hidden.weight.shape[-1], **batch_norm))
