@@ -1,5 +1,4 @@
-"""docs/add.md, followed to the letter: six files, one of each kind, and each of them is found wherever
-a reader looks."""
+"""docs/add.md, followed to the letter: six files, one of each kind, each found where it should."""
 
 import json
 import re
