@@ -298,17 +298,17 @@ def test_a_claims_data_are_whole(name, study, analysis):
 
 @pytest.mark.parametrize("present", [(), ("runs",), ("gradients", "digits")], ids=str)
 @pytest.mark.parametrize("absent", ["missing", "empty"])
-def test_a_claim_without_its_cells_is_not_estimable(study, analysis, present, absent):
+def test_a_claim_without_its_cells_is_not_estimable(quick, analysis, present, absent):
     made = tables(runs(analysis))
     for name in set(made) - set(present):
         made[name] = made[name][:0]
         if absent == "missing":
             del made[name]
-    verdicts = claims_table(comparisons.significance(made, study), study).set_index("claim").verdict
+    verdicts = claims_table(comparisons.significance(made, quick), quick).set_index("claim").verdict
     of = {"C1": "runs", "C2": "runs", "C3": "runs", "C4": "gradients", "C5": "digits"}
     for claim, table in of.items():
         assert (verdicts[claim] == "not estimable") == (table not in present)
-    stated = sensitivity(made, study)
+    stated = sensitivity(made, quick)
     stated = stated[stated.choice == "as stated in advance"].set_index("claim").verdict
     pd.testing.assert_series_equal(stated, verdicts)
 

@@ -8,6 +8,7 @@ import torch
 
 from bnstudy.analysis.collect import (
     BlockOfScope,
+    blocks_of_scope,
     collect_curves,
     collect_diagnostics,
     collect_runs,
@@ -168,26 +169,26 @@ def test_effective_rank_of_nothing_is_not_a_number():
 def trained(tmp_path_factory):
     """Two blocks: all seeds of one cell, and a cell whose last seed the scope does not ask for."""
     root = tmp_path_factory.mktemp("results")
-    blocks, datasets = [], []
+    blocks = []
     for settings, wanted in (
         (settings_of("batch"), SEEDS),
         (settings_of("layer-norm", task="friedman", width=4, batch_size=25), SEEDS[:2]),
     ):
-        data = root / f"{settings['task']}.npz"
+        data = root / "datasets" / f"{settings['task']}-plain" / "seeds_1.npz"
         write_data(data, make_data(SEEDS, settings["task"], "plain", **DATASET))
-        folder = root / settings["cell"]
+        folder = root / "runs" / settings["cell"] / "seeds_1"
         names = ("curves.parquet", "snapshots.safetensors", "checkpoint.safetensors", "record.json")
         files = BlockFiles(*(folder / name for name in names))
         options = {"settings": settings, "code": "0", "snapshot_epochs": [0, 7]}
         train_block(data, files, seeds=SEEDS, **options)
         blocks.append(BlockOfScope(folder, wanted))
-        datasets.append(data)
-    return blocks, datasets
+        assert blocks[-1].dataset == data
+    return blocks
 
 
 def all_diagnostics(trained, blocks=slice(None)):
     tables = [
-        run_diagnostic(name, trained[0][blocks], trained[1][blocks], **given)
+        run_diagnostic(name, trained[blocks], **given)
         for name, given in (("features", {"saturation": 0.9}), ("gradients", {}), ("jacobian", {}))
     ]
     return collect_diagnostics(tables)
@@ -199,7 +200,7 @@ def runs_of(blocks, diagnostics, limits=(22.58, 0.2258)):
 
 def test_curves_of_all_blocks_have_one_schema_and_can_be_filtered(trained, tmp_path):
     path = tmp_path / "curves.parquet"
-    write_parquet(path, collect_curves(trained[0]))
+    write_parquet(path, collect_curves(trained))
     whole = read_parquet(path).to_pandas()
     assert list(whole) == [
         *("cell", *SETTINGS),
@@ -213,12 +214,21 @@ def test_curves_of_all_blocks_have_one_schema_and_can_be_filtered(trained, tmp_p
     pd.testing.assert_frame_equal(norm, same, check_categorical=False)
     assert norm.seed.tolist() == [1] * 8 + [2] * 8 and norm.epoch.tolist() == [*range(8)] * 2
     assert norm.steps.tolist() == [*range(2, 17, 2)] * 2 and norm.train_loss_eval.notna().all()
-    thinned = pa.concat_tables(collect_curves(trained[0], thinned=True))
-    assert thinned.equals(pa.concat_tables(collect_curves(trained[0])))  # 8 epochs are few
+    thinned = pa.concat_tables(collect_curves(trained, thinned=True))
+    assert thinned.equals(pa.concat_tables(collect_curves(trained)))  # 8 epochs are few
+
+
+def test_a_scopes_blocks_have_the_seeds_that_its_experiments_name(trained):
+    one, other = (block.settings["cell"] for block in trained)
+    asked = [(one, 1, 2), (one, 3, 9), (other, 0, 2), ("absent", 0, 1)]
+    asked = pd.DataFrame(asked, columns=["cell", "first_seed", "seeds"])
+    blocks = blocks_of_scope([block.folder / "record.json" for block in trained], asked)
+    assert [block.folder for block in blocks] == [block.folder for block in trained]
+    assert [block.seeds for block in blocks] == [[1, 2, 3], [1]]
 
 
 def test_a_run_is_a_row(trained):
-    blocks, _ = trained
+    blocks = trained
     diagnostics = all_diagnostics(trained)
     runs = runs_of(blocks, diagnostics)
     assert runs.cell.tolist() == [b.settings["cell"] for b in blocks for _ in b.seeds]
@@ -238,7 +248,7 @@ def test_a_run_is_a_row(trained):
 
 
 def test_other_tasks_have_thresholds_of_their_own_under_the_articles_names(trained, monkeypatch):
-    blocks, _ = trained
+    blocks = trained
     monkeypatch.setattr(
         members.load("tasks", "friedman"), "THRESHOLDS", {22.58: 1e9}, raising=False
     )
@@ -250,12 +260,12 @@ def test_other_tasks_have_thresholds_of_their_own_under_the_articles_names(train
 
 def test_runs_without_snapshots_have_no_features(trained):
     """As those that choose rates."""
-    runs = runs_of(trained[0], all_diagnostics(trained, slice(1)))
+    runs = runs_of(trained, all_diagnostics(trained, slice(1)))
     assert runs.final_path_norm.notna().tolist() == [True] * 3 + [False] * 2
 
 
 def test_curves_that_the_record_does_not_describe_are_refused(trained):
-    (_, block), _ = trained
+    _, block = trained
     path = block.folder / "curves.parquet"
     whole = path.read_bytes()
     path.write_bytes(whole + b"\0")
@@ -269,15 +279,14 @@ def test_a_scope_without_blocks_has_tables_with_columns(trained):
     some = all_diagnostics(trained)
     assert nothing.schema == some.schema and len(nothing) == 0
     (curves,) = collect_curves([])
-    assert curves.schema == next(collect_curves(trained[0])).schema
-    assert list(runs_of([], nothing)) == list(runs_of(trained[0], some))
+    assert curves.schema == next(collect_curves(trained)).schema
+    assert list(runs_of([], nothing)) == list(runs_of(trained, some))
     assert list(experiments_table([])) == ["experiment", "cell", "first_seed", "seeds", *SETTINGS]
 
 
 def test_diagnostics_of_different_snapshots_are_not_put_together(trained):
-    blocks, datasets = trained
-    one = run_diagnostic("gradients", blocks[:1], datasets[:1])
-    two = run_diagnostic("jacobian", blocks, datasets)
+    one = run_diagnostic("gradients", trained[:1])
+    two = run_diagnostic("jacobian", trained)
     with pytest.raises(ValueError, match="different snapshots"):
         collect_diagnostics([one, two])
 

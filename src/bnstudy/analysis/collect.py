@@ -15,7 +15,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
-from bnstudy.analysis.outcomes import epochs_to, final_loss, thinned_epochs, threshold_columns
+from bnstudy.analysis.outcomes import (
+    each_row,
+    epochs_to,
+    final_loss,
+    thinned_epochs,
+    threshold_columns,
+)
 from bnstudy.config import members
 from bnstudy.config.cell import SETTINGS
 from bnstudy.experiment.data import thresholds as thresholds_of
@@ -79,7 +85,7 @@ def blocks_of_scope(records: Iterable[str | Path], experiments: pd.DataFrame) ->
     """The blocks whose records are given, each with the seeds that `experiments`, the scope's
     experiments.csv, asks of its cell."""
     asked: dict[str, set[int]] = defaultdict(set)
-    for row in experiments.itertuples():
+    for row in each_row(experiments):
         asked[row.cell] |= set(range(row.first_seed, row.first_seed + row.seeds))
     blocks = []
     for folder in (Path(record).parent for record in records):

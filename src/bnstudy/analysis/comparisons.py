@@ -26,6 +26,7 @@ from bnstudy.analysis.outcomes import (
     REFERENCE,
     TREATMENT,
     digits_pairs,
+    each_row,
     failures,
     gradient_pairs,
     grid_runs,
@@ -48,9 +49,9 @@ class Comparison:
     """A part of a hypothesis, measured: the arms' values and d for each pair, ordered by seed."""
 
     part: Part
-    none: Shaped[np.ndarray, "pair"]
-    batch: Shaped[np.ndarray, "pair"]
-    d: Float64[np.ndarray, "pair"]
+    none: Shaped[np.ndarray, " pair"]
+    batch: Shaped[np.ndarray, " pair"]
+    d: Float64[np.ndarray, " pair"]
     arm: str = TREATMENT
     width: int | None = None
     threshold: float | None = None
@@ -116,7 +117,7 @@ def significance(tables: Tables, study: StudySettings) -> pd.DataFrame:
     prefix = "Preview, not the study: " if study.preview else ""
     table["sentence"] = [
         prefix + sentence(row, parts[row.hypothesis], analysis, faster) if row.verdict else ""
-        for row in table.itertuples()
+        for row in each_row(table)
     ]
     return table
 
@@ -161,7 +162,7 @@ def _runs(tables: Tables, study: StudySettings) -> pd.DataFrame:
 
 
 def _verdicts(table: pd.DataFrame, parts: Mapping[str, Part], analysis: Analysis) -> list[str]:
-    return [verdict(row, parts[row.hypothesis], analysis.alpha) for row in table.itertuples()]
+    return [verdict(row, parts[row.hypothesis], analysis.alpha) for row in each_row(table)]
 
 
 # --- the comparisons ------------------------------------------------------------------------------
@@ -212,7 +213,7 @@ def attempt(test: Callable[[], Any]) -> tuple[Any, str]:
 
 
 def flip(
-    d: Float64[np.ndarray, "pair"], side: Alternative, analysis: Analysis, *name: Any
+    d: Float64[np.ndarray, " pair"], side: Alternative, analysis: Analysis, *name: Any
 ) -> Callable[[], float]:
     """The sign-flip test of d, with random numbers by `name`, ready to be called."""
     return partial(
@@ -225,7 +226,7 @@ def flip(
     )
 
 
-def effect_of(d: Float64[np.ndarray, "pair"], analysis: Analysis, *name: Any) -> Row:
+def effect_of(d: Float64[np.ndarray, " pair"], analysis: Analysis, *name: Any) -> Row:
     """Size of the effect, as ratios: geometric mean with BCa interval, Hodges-Lehmann with its;
     the spread of d and the ratio that so many pairs show with a power of 0.8."""
     confidence = 1 - analysis.alpha
@@ -267,7 +268,7 @@ def _row(
     """One row: `test` of a comparison; `effect` and `p` where they are not the ordinary ones."""
     part, d, rule = comparison.part, comparison.d, comparison.part.rule
     margin = (margin or analysis.equivalence_margin) if rule.name == "same" else math.nan
-    ordinary = {
+    ordinary: dict[str, Callable[[], float]] = {
         "sign-flip": flip(d, rule.side, analysis, *comparison.name, "sign-flip"),
         "Wilcoxon": partial(statistics.wilcoxon, d, rule.side, alpha=analysis.alpha),
         "TOST": lambda: statistics.tost(d, math.log(margin), analysis.alpha)[0],
@@ -297,7 +298,7 @@ def _row(
     }
 
 
-def _median(values: Shaped[np.ndarray, "pair"]) -> float:
+def _median(values: Shaped[np.ndarray, " pair"]) -> float:
     return float(np.median(values)) if len(values) else math.nan
 
 
@@ -345,10 +346,14 @@ def _speed(
         resamples=analysis.permutations,
         alpha=analysis.alpha,
     )
-    tests = {"sign-flip": None, "Wilcoxon": None, "paired log-rank": logrank}
     d = measured.d
+    tests: dict[str, Callable[[], float] | None] = {
+        "sign-flip": None,
+        "Wilcoxon": None,
+        "paired log-rank": logrank,
+    }
     if not got_none.any() and not got_batch.any():
-        tests, d = dict.fromkeys(tests, _never_reached), d[:0]
+        d, tests = d[:0], dict.fromkeys([*tests], _never_reached)
     effect = effect_of(d, analysis, *measured.name) | {"n_pairs": len(measured.d)}
     counts = {"reached_none": int(got_none.sum()), "reached_batch": int(got_batch.sum())}
     return [
@@ -387,7 +392,7 @@ def _trend(
     unknown = np.full_like(slopes, math.nan)  # a slope belongs to a seed, not to an arm
     comparison = Comparison(named, unknown, unknown, slopes)
     effect = effect_of(slopes, analysis, part.name, "trend")
-    tests = {
+    tests: dict[str, Callable[[], float]] = {
         "Page": partial(statistics.page_trend, -d, analysis.alpha),
         "slope sign-flip": flip(slopes, "less", analysis, part.name, "trend"),
     }
@@ -431,5 +436,5 @@ def _faster_everywhere(
     roles = ["primary", "secondary", "descriptive"]
     decisive = table[table.threshold.notna() & table.role.isin(roles)]
     faster = (decisive.p < analysis.alpha) & (decisive.ratio_high < 1)
-    groups = faster.groupby([decisive.hypothesis, decisive.width])
+    groups: Any = faster.groupby([decisive.hypothesis, decisive.width])
     return {key: (int(group.sum()), len(group)) for key, group in groups}

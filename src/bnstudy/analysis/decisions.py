@@ -20,6 +20,7 @@ import pandas as pd
 
 from bnstudy.analysis import statistics
 from bnstudy.analysis.hypotheses import Claim, Part
+from bnstudy.analysis.outcomes import each_row
 
 # Rows that are evidence, but decide nothing.
 UNDECIDED = ("supporting", "trend", "exploratory")
@@ -103,7 +104,7 @@ def decide(rows: pd.DataFrame, claims: Sequence[Claim], alpha: float) -> pd.Data
     table["p_holm"] = holm_of_claims(table.p, len(claims))
     table["verdict"] = [
         _conjunction(claim, set(rows[rows.claim == claim.name].verdict), row, alpha)
-        for claim, row in zip(claims, table.itertuples(), strict=True)
+        for claim, row in zip(claims, each_row(table), strict=True)
     ]
     return table
 

@@ -23,6 +23,7 @@ from bnstudy.analysis.outcomes import (
     final_loss,
     has_settings,
     log_ratio,
+    log_ratio_of,
     log_spaced_epochs,
     threshold_columns,
 )
@@ -87,7 +88,7 @@ def _compared(runs: pd.DataFrame, study: StudySettings) -> list[Cell]:
     if runs.usual.all():
         return []
     arms = runs[(runs.arm != REFERENCE) & ~(runs.usual & (runs.arm != TREATMENT))]
-    cells = arms.drop_duplicates("cell").to_dict("records")
+    cells: list[Any] = arms.drop_duplicates("cell").to_dict("records")
 
     def place(cell: Cell) -> tuple[Any, ...]:
         _, variant, _ = _described(cell, study.reference)
@@ -185,19 +186,14 @@ def horizon(curves: Iterable[pd.DataFrame], study: StudySettings, points: int = 
         medians = {
             arm: _medians(cell[cell.arm == arm], analysis.final_window, points) for arm in PAIR
         }
-        for epochs in medians[REFERENCE].columns:
+        for epochs in map(int, medians[REFERENCE].columns):
             losses = pd.DataFrame({arm: medians[arm][epochs] for arm in PAIR}).dropna()
-            d = np.log(failures_as_worst(losses.stack(), ARTICLE_VARIANCE)).unstack()
-            d = (d[TREATMENT] - d[REFERENCE]).to_numpy()
-            rows.append(
-                {
-                    "width": width,
-                    "epochs": epochs,
-                    **effect_of(d, analysis, "horizon", width, epochs),
-                    **{f"slope_{arm}": _slope(medians[arm], epochs) for arm in PAIR},
-                    **{f"failed_{arm}": int(np.isinf(losses[arm]).sum()) for arm in PAIR},
-                }
-            )
+            whole = failures_as_worst(pd.concat([losses[arm] for arm in PAIR]), ARTICLE_VARIANCE)
+            none, batch = np.split(whole.to_numpy(), 2)
+            row: Row = {"width": width, "epochs": epochs}
+            row |= effect_of(log_ratio_of(none, batch), analysis, "horizon", width, epochs)
+            row |= {f"slope_{arm}": _slope(medians[arm], epochs) for arm in PAIR}
+            rows.append(row | {f"failed_{arm}": int(np.isinf(losses[arm]).sum()) for arm in PAIR})
     return pd.DataFrame(rows, columns=None if rows else HORIZON)
 
 

@@ -3,7 +3,7 @@
 A pair is two runs that share a seed: one of the reference arm, one of the arm compared with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -19,11 +19,16 @@ REFERENCE, TREATMENT = "none", "batch"
 # or not at all, because nothing is worst (its pair is left out).
 Diverged = Literal["worst", "slowest", "left out"]
 
-Pair = tuple[Shaped[np.ndarray, "pair"], Shaped[np.ndarray, "pair"]]
-LogRatios = Float64[np.ndarray, "pair"]
+Pair = tuple[Shaped[np.ndarray, " pair"], Shaped[np.ndarray, " pair"]]
+LogRatios = Float64[np.ndarray, " pair"]
 
 
-def log_spaced_epochs(epochs: int, points: int) -> Int[np.ndarray, "point"]:
+def each_row(table: pd.DataFrame) -> Iterator[Any]:
+    """The rows as named tuples, whose fields have no types of their own."""
+    return table.itertuples()
+
+
+def log_spaced_epochs(epochs: int, points: int) -> Int[np.ndarray, " point"]:
     """At most `points` epochs in [0, epochs), evenly spaced in log(1 + epoch), ends included.
 
     Returns a sorted array of distinct integers. Where log spacing would put several points on one
@@ -32,7 +37,7 @@ def log_spaced_epochs(epochs: int, points: int) -> Int[np.ndarray, "point"]:
     return np.unique(np.rint(np.geomspace(1, epochs, points)).astype(int)) - 1
 
 
-def thinned_epochs(epochs: int) -> Int[np.ndarray, "point"]:
+def thinned_epochs(epochs: int) -> Int[np.ndarray, " point"]:
     """The epochs that figures show: at most 1000 evenly spaced and 300 log-spaced ones."""
     even = np.linspace(0, epochs - 1, 1000, dtype=int)
     return np.union1d(even, log_spaced_epochs(epochs, 300))
@@ -59,7 +64,7 @@ def epochs_to(
     Returns (T, reached): T = 1 + index of the first such epoch (later spikes are ignored); where
     there is none, T is the budget (censored) and reached False.
     """
-    below = losses <= threshold
+    below = np.less_equal(losses, threshold)
     reached = below.any(axis=-1)
     return np.where(reached, below.argmax(axis=-1) + 1, losses.shape[-1]), reached
 
@@ -135,7 +140,7 @@ def log_ratio(
     return log_ratio_of(*paired(runs, width, column, arm, diverged))
 
 
-def log_ratio_of(reference: Num[np.ndarray, "pair"], other: Num[np.ndarray, "pair"]) -> LogRatios:
+def log_ratio_of(reference: Num[np.ndarray, " pair"], other: Num[np.ndarray, " pair"]) -> LogRatios:
     """d = ln(other) - ln(reference)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.log(other.astype(float)) - np.log(reference.astype(float))

@@ -24,10 +24,10 @@ from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
 Alternative = Literal["two-sided", "less", "greater"]
-Differences = Num[np.ndarray, "pair"]
-Times = Num[np.ndarray, "run"]
-Events = Shaped[np.ndarray, "run"]  # false where a time is right-censored
-Share = Float64[np.ndarray, "limit"]
+Differences = Num[np.ndarray, " pair"]
+Times = Num[np.ndarray, " run"]
+Events = Shaped[np.ndarray, " run"]  # false where a time is right-censored
+Share = Float64[np.ndarray, " limit"]
 
 # Two numbers computed in different orders count as equal where they differ by less than this share
 # of the largest one around.
@@ -57,7 +57,7 @@ def fewest_pairs(alpha: float) -> int:
     return ceil(1 - log2(alpha))
 
 
-def _finite(values: np.ndarray, what: str) -> Float64[np.ndarray, "value"]:
+def _finite(values: np.ndarray, what: str) -> Float64[np.ndarray, " value"]:
     """`values` as floats, shape (n,); NotEstimable where there are none or one is not finite."""
     values = np.asarray(values, dtype=float)
     if values.ndim != 1:
@@ -69,7 +69,7 @@ def _finite(values: np.ndarray, what: str) -> Float64[np.ndarray, "value"]:
     return values
 
 
-def _differences(d: Differences, alpha: float) -> Float64[np.ndarray, "pair"]:
+def _differences(d: Differences, alpha: float) -> Float64[np.ndarray, " pair"]:
     """`d` checked: finite, enough of them for alpha, neither all zero nor all equal."""
     d, fewest = _finite(d, "differences"), fewest_pairs(alpha)
     largest = np.abs(d).max()
@@ -84,7 +84,7 @@ def _differences(d: Differences, alpha: float) -> Float64[np.ndarray, "pair"]:
     return d
 
 
-def _flippable(d: Differences, alpha: float) -> Float64[np.ndarray, "pair"]:
+def _flippable(d: Differences, alpha: float) -> Float64[np.ndarray, " pair"]:
     """`_differences`, of which enough are not zero: flipping the sign of a zero changes nothing."""
     d, fewest = _differences(d, alpha), fewest_pairs(alpha)
     nonzero = np.count_nonzero(np.abs(d) > _ROUNDING * np.abs(d).max())
@@ -129,7 +129,9 @@ def sign_flip(
     return float(result.pvalue)
 
 
-def _signed_rank_null(ranks: Iterable[int] | Int[np.ndarray, "pair"]) -> Float64[np.ndarray, "sum"]:
+def _signed_rank_null(
+    ranks: Iterable[int] | Int[np.ndarray, " pair"],
+) -> Float64[np.ndarray, " sum"]:
     """P(R₊ = k) for k = 0 … Σ ranks, where each rank (an integer) counts with probability 1/2.
 
     A convolution over the ranks; 1 … n give Wilcoxon's null distribution (R's dsignrank).
@@ -237,7 +239,7 @@ def tost(d: Differences, margin: float, alpha: float = 0.05) -> tuple[float, Int
     return float(p), Interval(float(described.mean), float(low), float(high))
 
 
-def holm(p: Num[np.ndarray, "test"], m: int | None = None) -> Float64[np.ndarray, "test"]:
+def holm(p: Num[np.ndarray, " test"], m: int | None = None) -> Float64[np.ndarray, " test"]:
     """Holm's (1979) adjusted p, in the order of `p`, by statsmodels.
 
     `m` >= k is the size of the family where only k of its hypotheses are estimable; the others
@@ -255,7 +257,7 @@ def holm(p: Num[np.ndarray, "test"], m: int | None = None) -> Float64[np.ndarray
 
 def _observations(
     times: Times, events: Events
-) -> tuple[Float64[np.ndarray, "run"], Bool[np.ndarray, "run"]]:
+) -> tuple[Float64[np.ndarray, " run"], Bool[np.ndarray, " run"]]:
     """Times as finite floats and events as bools."""
     times, events = _finite(times, "times"), np.asarray(events, dtype=bool)
     if times.shape != events.shape:
@@ -280,15 +282,15 @@ def page_trend(values: Num[np.ndarray, "subject treatment"], alpha: float = 0.05
 
 
 def slopes(
-    x: Num[np.ndarray, "column"], values: Num[np.ndarray, "row column"]
-) -> Float64[np.ndarray, "row"]:
+    x: Num[np.ndarray, " column"], values: Num[np.ndarray, "row column"]
+) -> Float64[np.ndarray, " row"]:
     """Least-squares slope of each row of `values` on x."""
     centred = np.asarray(x, dtype=float) - np.mean(x)
     return values @ centred / (centred @ centred)
 
 
 def performance_profile(
-    values: Num[np.ndarray, "run"], limits: Num[np.ndarray, "limit"], confidence: float = 0.95
+    values: Num[np.ndarray, " run"], limits: Num[np.ndarray, " limit"], confidence: float = 0.95
 ) -> tuple[Share, Share, Share]:
     """Share of `values` at or below each of `limits`, and its interval.
 
@@ -305,7 +307,7 @@ def performance_profile(
 
 def kaplan_meier(
     times: Times, events: Events
-) -> tuple[Float64[np.ndarray, "time"], Float64[np.ndarray, "time"]]:
+) -> tuple[Float64[np.ndarray, " time"], Float64[np.ndarray, " time"]]:
     """Kaplan–Meier estimate of P(T > t): the distinct times, and survival at each.
 
     By scipy's ecdf. Survival steps down at each time and holds until the next; it is 1 before the
@@ -316,7 +318,7 @@ def kaplan_meier(
     return survival.quantiles, survival.probabilities
 
 
-def logrank_scores(times: Times, events: Events) -> Float64[np.ndarray, "run"]:
+def logrank_scores(times: Times, events: Events) -> Float64[np.ndarray, " run"]:
     """Log-rank scores: event − Nelson–Aalen cumulative hazard at its time.
 
     All groups pooled. These are the martingale residuals of the pooled sample (Kalbfleisch &

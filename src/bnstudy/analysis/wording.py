@@ -8,6 +8,7 @@ import pandas as pd
 
 from bnstudy.analysis.decisions import decide
 from bnstudy.analysis.hypotheses import Part, all_claims
+from bnstudy.analysis.outcomes import each_row
 from bnstudy.config.models import Analysis, StudySettings
 
 JUDGEMENTS = {
@@ -80,7 +81,7 @@ def claims_table(tests: pd.DataFrame, study: StudySettings) -> pd.DataFrame:
     table = decide(rows, all_claims(), study.analysis.alpha)
     prefix = "Preview, not the study: " if study.preview else ""
     table["sentence"] = [
-        prefix + _sentence(claim, study.analysis.alpha) for claim in table.itertuples()
+        prefix + _sentence(claim, study.analysis.alpha) for claim in each_row(table)
     ]
     table["evidence"] = [" ".join(rows[rows.claim == claim].sentence) for claim in table.claim]
     front = ["claim", "words", "hypothesis", "n_pairs", "deciding_part"]
@@ -116,12 +117,12 @@ def claims_page(
         "| | the article's words | verdict | ratio (interval) | pairs | p | Holm p |",
         "|---|---|---|---|---|---|---|",
     ]
-    for claim in table.itertuples():
+    for claim in each_row(table):
         lines.append(
             f"| {claim.claim} | {claim.words} | **{claim.verdict}** | {interval(claim)} | "
             f"{claim.n_pairs} | {p_text(claim.p)} | {p_text(claim.p_holm)} |"
         )
-    for claim in table.itertuples():
+    for claim in each_row(table):
         lines += [
             *("", f"## {claim.claim}: {claim.verdict}"),
             *("", f"> {claim.words}"),
@@ -142,7 +143,7 @@ def changes(rows: pd.DataFrame) -> str:
     changed = rows[rows.changed]
     if changed.empty:
         return "None of the alternative analyses below changes this verdict."
-    parts = (f"{row.choice}: {row.verdict}" for row in changed.itertuples())
+    parts = (f"{row.choice}: {row.verdict}" for row in each_row(changed))
     return f"**The verdict changes** with another analysis: {'; '.join(parts)}."
 
 

@@ -13,4 +13,4 @@ COLUMNS = {
 def compute(snapshot: Snapshot) -> dict[str, float]:
     """The columns of one replicate at one epoch."""
     norms = [np.linalg.norm(part) for part in snapshot.gradients_by_name.values()]
-    return {"gradient_norm": np.linalg.norm(norms)}
+    return {"gradient_norm": float(np.linalg.norm(norms))}
