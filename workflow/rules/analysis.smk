@@ -5,15 +5,6 @@ horizon.csv, claims.csv; and results/<scope>claims.md.
 """
 
 
-def tested_tables(scope):
-    """The tables that the claims' tests read, as far as a scope has them."""
-    return [
-        table
-        for table in ("runs.csv", "gradients.csv", "digits.csv")
-        if table in tables_of(scope)
-    ]
-
-
 rule significance:
     """Test the hypotheses, with effects, intervals and verdicts, as stated and otherwise."""
     input:

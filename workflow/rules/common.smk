@@ -61,6 +61,11 @@ def block_of(wildcards):
     return PLAN.block(wildcards.cell, wildcards.start)
 
 
+def study_of(wildcards):
+    """What the report calls the scope."""
+    return "extended" if wildcards.scope else "default"
+
+
 def files_of(block, *names):
     """Files of one block."""
     return [f"results/runs/{block.place}/{name}" for name in names]
@@ -87,9 +92,7 @@ def dataset_files(scope=None):
     """The datasets that the training jobs of a scope use, each once."""
     return lambda wildcards: list(
         dict.fromkeys(
-            map(
-                dataset_of, PLAN.blocks(wildcards.scope if scope is None else scope)
-            )
+            map(dataset_of, PLAN.blocks(wildcards.scope if scope is None else scope))
         )
     )
 
@@ -139,7 +142,11 @@ def made_in(scope, *, tracked):
     pages = [t.removesuffix(".csv") for t in tables_of(scope) if t.endswith(".csv")]
     files = [
         *(f"tables/{table}" for table in tables_of(scope)),
-        *(f"figures/{name}.{format}" for name in figures_of(scope) for format in FORMATS),
+        *(
+            f"figures/{name}.{format}"
+            for name in figures_of(scope)
+            for format in FORMATS
+        ),
         "claims.md",
         "claims.html",
         *(f"pages/{page}.html" for page in pages),
@@ -147,3 +154,75 @@ def made_in(scope, *, tracked):
         *(["tracking/runs.json", "tracking/study.json"] if tracked else []),
     ]
     return [f"results/{scope}{file}" for file in files]
+
+
+def training_code(wildcards):
+    """The code that trains a block: its arm, its task and its optimizer, not all of them."""
+    cell = block_of(wildcards).cell
+    used = ("arms", cell.arm), ("tasks", cell.task), ("optimizers", cell.optimizer)
+    return code("train.py", *used)
+
+
+def resumed_files(wildcards):
+    """The files of the shorter block that this one continues, if there is one."""
+    earlier = PLAN.resumed(block_of(wildcards))
+    return files_of(earlier, *BLOCK_FILES) if earlier else []
+
+
+def own(name):
+    """Settings of one of the two experiments, without its seeds; nothing where a study lacks it."""
+    experiment = getattr(STUDY.experiments, name)
+    return experiment.model_dump(exclude={"seeds"}) if experiment else {}
+
+
+def own_seeds(name):
+    """The seeds of one of the two experiments."""
+    experiment = getattr(STUDY.experiments, name)
+    return list(STUDY.seeds_of(experiment)) if experiment else []
+
+
+def tested_tables(scope):
+    """The tables that the claims' tests read, as far as a scope has them."""
+    return [
+        table
+        for table in ("runs.csv", "gradients.csv", "digits.csv")
+        if table in tables_of(scope)
+    ]
+
+
+# What tracking says of itself: of the runs and of the study, in either scope.
+RECEIPTS = [
+    f"results/{scope}tracking/{name}.json"
+    for scope in SCOPES
+    for name in ("runs", "study")
+]
+
+
+def missing_reason(receipt):
+    """Why `receipt` is none: MLflow was not available, or the file is damaged; else None."""
+    try:
+        return json.loads(Path(receipt).read_text()).get("missing")
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return f"{receipt} is damaged."
+
+
+def warn_if_untracked():
+    """One clear line at the end, where a user sees it."""
+    if not STUDY.mlflow.enabled:
+        logger.warning(
+            "mlflow.enabled is false: nothing was tracked. `make track` does it whenever you like."
+        )
+    elif missing := next(filter(None, map(missing_reason, RECEIPTS)), None):
+        logger.warning(
+            f"The study is not (wholly) in MLflow, all else is done. {missing}\n"
+            "To make up for it: `make track`, or the same snakemake command again."
+        )
+
+
+def study_artifacts(scope):
+    """What the run `study` holds."""
+    return [
+        file for file in made_in(scope, tracked=False) if not file.endswith(".html")
+    ]

@@ -5,18 +5,6 @@ results/runs/depth/ and results/runs/digits/.
 """
 
 
-def own(name):
-    """Settings of one of the two experiments, without its seeds; nothing where a study lacks it."""
-    experiment = getattr(STUDY.experiments, name)
-    return experiment.model_dump(exclude={"seeds"}) if experiment else {}
-
-
-def own_seeds(name):
-    """The seeds of one of the two experiments."""
-    experiment = getattr(STUDY.experiments, name)
-    return list(STUDY.seeds_of(experiment)) if experiment else []
-
-
 rule depth:
     """Measure gradients against depth at initialisation."""
     output:

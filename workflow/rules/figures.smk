@@ -18,7 +18,7 @@ rule figure:
             caption="../report/figure.rst",
             category="Figures",
             labels=lambda wildcards: {
-                "study": wildcards.scope.rstrip("/") or "default",
+                "study": study_of(wildcards),
                 "figure": CAPTIONS[wildcards.figure][0],
             },
         ),

@@ -20,7 +20,7 @@ rule claims_page:
             caption="../report/claims.rst",
             category="Claims",
             labels=lambda wildcards: {
-                "study": wildcards.scope.rstrip("/") or "default",
+                "study": study_of(wildcards),
                 "page": "The article's claims",
             },
         ),
@@ -48,7 +48,7 @@ rule table_page:
             caption="../report/table.rst",
             category="Tables",
             labels=lambda wildcards: {
-                "study": wildcards.scope.rstrip("/") or "default",
+                "study": study_of(wildcards),
                 "table": TABLES[wildcards.table].title,
             },
         ),

@@ -38,9 +38,7 @@ rule paper:
             "results/{scope}paper.pdf",
             caption="../report/paper.rst",
             category="Paper",
-            labels=lambda wildcards: {
-                "study": wildcards.scope.rstrip("/") or "default"
-            },
+            labels=lambda wildcards: {"study": study_of(wildcards)},
         ),
     log:
         "logs/{scope}paper.log",

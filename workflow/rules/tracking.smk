@@ -5,46 +5,6 @@ The database is no output on purpose: Snakemake deletes outputs before it makes 
 MLflow is not available the receipt says so, the study goes on, and the next `snakemake` tries again.
 """
 
-# What tracking says of itself: of the runs and of the study, in either scope.
-RECEIPTS = [
-    f"results/{scope}tracking/{name}.json"
-    for scope in SCOPES
-    for name in ("runs", "study")
-]
-
-
-def missing_reason(receipt):
-    """Why `receipt` is none: MLflow was not available, or the file is damaged; else None."""
-    try:
-        return json.loads(Path(receipt).read_text()).get("missing")
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        return f"{receipt} is damaged."
-
-
-def warn_if_untracked():
-    """One clear line at the end, where a user sees it."""
-    if not STUDY.mlflow.enabled:
-        logger.warning(
-            "mlflow.enabled is false: nothing was tracked. `make track` does it whenever you like."
-        )
-    elif missing := next(filter(None, map(missing_reason, RECEIPTS)), None):
-        logger.warning(
-            f"The study is not (wholly) in MLflow, all else is done. {missing}\n"
-            "To make up for it: `make track`, or the same snakemake command again."
-        )
-
-
-def study_artifacts(scope):
-    """What the run `study` holds."""
-    return [
-        file
-        for file in made_in(scope, tracked=False)
-        if not file.endswith(".html")
-    ]
-
-
 if workflow.is_main_process:
     # A receipt of what did not happen is none: without it, this run tracks.
     for receipt in RECEIPTS:

@@ -29,19 +29,6 @@ onstart:
     )
 
 
-def training_code(wildcards):
-    """The code that trains a block: its arm, its task and its optimizer, not all of them."""
-    cell = block_of(wildcards).cell
-    used = ("arms", cell.arm), ("tasks", cell.task), ("optimizers", cell.optimizer)
-    return code("train.py", *used)
-
-
-def resumed_files(wildcards):
-    """The files of the shorter block that this one continues, if there is one."""
-    earlier = PLAN.resumed(block_of(wildcards))
-    return files_of(earlier, *BLOCK_FILES) if earlier else []
-
-
 rule train:
     """Train a block of seeds of one cell, or continue a shorter one."""
     input:

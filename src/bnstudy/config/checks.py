@@ -5,7 +5,7 @@ import re
 import reprlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel
@@ -144,9 +144,8 @@ def _sections(model: type[BaseModel], parents: list[str | int]) -> Iterator[type
     """The models on the way to a key, as far as they are models."""
     for parent in parents:
         field = model.model_fields.get(str(parent))
-        extra = model.__annotations__.get("__pydantic_extra__")
-        found = field.annotation if field else getattr(extra, "__args__", (None, None))[1]
-        kinds = (found, *getattr(found, "__args__", ()))
+        hint = field.annotation if field else model.__annotations__.get("__pydantic_extra__")
+        kinds = (hint, *get_args(hint))
         plain = [getattr(kind, "__origin__", kind) for kind in kinds]  # without Annotated
         models = [k for k in plain if isinstance(k, type) and issubclass(k, BaseModel)]
         if not models:
