@@ -179,7 +179,7 @@ def test_a_claim_beyond_the_article_has_a_section(study, figures, tmp_path):
     values = words(study, made(study))
     claim = values["claims"][0] | {"claim": "C6", "words": "BN is red", "figure": "arms"}
     values["claims"].append(claim)
-    values["parts"].append(values["parts"][0] | {"claim": "C6", "part": "H6"})
+    values["parts"].append(values["parts"][0] | {"claim": "C6", "hypothesis": "H6"})
     headings = json.dumps(elements(tmp_path / "paper", figures, values, "heading"))
     assert "C6" in headings and "BN is red" in headings
 

@@ -23,8 +23,9 @@ from bnstudy.report.captions import Caption
 from bnstudy.report.tables import each_row
 
 Rows = list[dict[str, Any]]
-DECIDED = ["primary", "secondary"]
-MAIN = ("H1", "H2a")  # the comparisons with a table of their own over the widths
+# Columns of significance.csv that the paper prints as they are, and to three digits.
+TEXTS = ("claim", "hypothesis", "arm", "quantity", "test", "alternative", "verdict")
+NUMBERS = ("median_none", "median_batch", "sd_log_ratio", "detectable_ratio")
 EFFECTS = ("final_test_loss", "epochs_to", "test_over_train")
 PLACED = re.compile(r'study-figure\("(\w+)"')  # a figure's place in paper/*.typ
 
@@ -43,6 +44,8 @@ def contents(
     study = StudySettings(**{name: settings[name] for name in StudySettings.model_fields})
     tests, runs = tables["significance"], tables["runs"]
     grid = grid_runs(runs, study)
+    by_width = tests[tests.role.isin(["primary", "secondary"]) & tests.width.notna()]
+    by_width = by_width.sort_values(["hypothesis", "width"])
     return {
         "settings": settings,
         "reference": study.reference,
@@ -51,10 +54,10 @@ def contents(
         "widths": _complete(grid, study),
         "trained": _trained(tables["experiments"], list(settings["experiments"]), study),
         "claims": _claims(tables["claims"], tests, tables["sensitivity"]),
-        "parts": _parts(tests),
-        "speed": _by_width(tests, MAIN[0], "ratio"),
-        "final": _by_width(tests, MAIN[1], "hl_ratio"),
-        "inside": _inside(tests),
+        "parts": _tests(tests[tests.role == "primary"]),
+        "speed": _tests(by_width[by_width.hypothesis == "H1"]),
+        "final": _tests(by_width[by_width.hypothesis == "H2a"]),
+        "inside": _tests(by_width[~by_width.hypothesis.isin(["H1", "H2a"])]),
         "diagnostics": _diagnostics(grid[grid.width == study.analysis.primary.width]),
         "trends": _trends(tests),
         "arms": _arms(tests, study.analysis.primary.threshold),
@@ -147,72 +150,36 @@ def _claims(claims: pd.DataFrame, tests: pd.DataFrame, sensitivity: pd.DataFrame
     """One entry per claim: the verdict, its numbers and sentences, what would change it, and what
     supporting tests of the primary cell's differences give."""
     rows = []
-    texts = ("claim", "words", "hypothesis", "verdict", "sentence", "deciding_part", "figure")
     for claim in each_row(claims):
         of_claim = tests[tests.claim == claim.claim]
         primary = of_claim[of_claim.role == "primary"]
         same = of_claim.width.isin(primary.width) & of_claim.threshold.isin(primary.threshold)
-        supporting = of_claim[same & (of_claim.role == "supporting")]
-        changed = changes(sensitivity[sensitivity.claim == claim.claim]).replace("**", "")
-        row = {
-            **{name: str(getattr(claim, name)) for name in texts},
-            **_numbers(claim),
+        row = claim._asdict() | {
+            "pairs": f"{claim.n_pairs:g}",
+            "ratio": interval(claim),
+            "p": p_text(claim.p),
             "p_holm": p_text(claim.p_holm),
             "evidence": list(primary.sentence),
-            "supporting": [{"test": t.test, "p": p_text(t.p)} for t in each_row(supporting)],
-            "changes": changed,
+            "supporting": _tests(of_claim[same & (of_claim.role == "supporting")]),
+            "changes": changes(sensitivity[sensitivity.claim == claim.claim]).replace("**", ""),
         }
-        rows.append(row)
+        rows.append({name: v for name, v in row.items() if isinstance(v, (str, list))})
     return rows
 
 
-def _numbers(row: Any, ratio: str = "ratio") -> dict[str, str]:
-    """Number of pairs, ratio with its interval and p of a row, as texts."""
-    return {"pairs": f"{row.n_pairs:g}", "ratio": interval(row, ratio), "p": p_text(row.p)}
-
-
-def _medians(row: Any) -> dict[str, str]:
-    return {"none": _number(row.median_none), "batch": _number(row.median_batch)}
-
-
-def _by_width(tests: pd.DataFrame, part: str, ratio: str) -> Rows:
-    """One part of a hypothesis at every width."""
-    rows = tests[tests.role.isin(DECIDED) & (tests.hypothesis == part)].sort_values("width")
+def _tests(tests: pd.DataFrame) -> Rows:
+    """What the paper may print of rows of significance.csv, as texts."""
     return [
         {
+            **{name: str(getattr(row, name)) for name in TEXTS},
+            **{name: _number(getattr(row, name)) for name in NUMBERS},
             "width": f"{row.width:g}",
-            "part": part,
-            "quantity": row.quantity,
-            "verdict": row.verdict,
-            **_numbers(row, ratio),
-            **_medians(row),
+            "pairs": f"{row.n_pairs:g}",
+            "ratio": interval(row),
+            "hl_ratio": interval(row, "hl_ratio"),
+            "p": p_text(row.p),
         }
-        for row in each_row(rows)
-    ]
-
-
-def _inside(tests: pd.DataFrame) -> Rows:
-    """The other parts that are measured at every width."""
-    measured = tests[tests.role.isin(DECIDED) & tests.width.notna()]
-    parts = [part for part in dict.fromkeys(measured.hypothesis) if part not in MAIN]
-    return [row for part in parts for row in _by_width(measured, part, "ratio")]
-
-
-def _parts(tests: pd.DataFrame) -> Rows:
-    """The comparisons that decide, one row per part, with what difference each could have seen."""
-    return [
-        {
-            "claim": row.claim,
-            "part": row.hypothesis,
-            "quantity": row.quantity,
-            "alternative": row.alternative,
-            "verdict": row.verdict,
-            "spread": _number(row.sd_log_ratio),
-            "detectable": _number(row.detectable_ratio),
-            **_numbers(row),
-            **_medians(row),
-        }
-        for row in each_row(tests[tests.role == "primary"])
+        for row in each_row(tests)
     ]
 
 
@@ -236,27 +203,19 @@ def _diagnostics(runs: pd.DataFrame) -> Rows:
 
 
 def _trends(tests: pd.DataFrame) -> Rows:
-    """BN's effect against width: Page's test, and the factor by which the ratio changes for ten
-    times the width."""
-    rows = []
-    for _, of_part in tests[tests.role == "trend"].groupby("hypothesis"):
-        page, slope = (of_part[of_part.test == t].iloc[0] for t in ("Page", "slope sign-flip"))
-        quantity = slope.quantity.split(":")[0]
-        rows.append({"quantity": quantity, "page_p": p_text(page.p), **_numbers(slope)})
-    return rows
+    """BN's effect against width: the factor by which the ratio changes for ten times the width, and
+    Page's test."""
+    trends = tests[tests.role == "trend"]
+    slopes = _tests(trends[trends.test == "slope sign-flip"])
+    pages = _tests(trends[trends.test == "Page"])
+    return [slope | {"page_p": page["p"]} for slope, page in zip(slopes, pages, strict=True)]
 
 
 def _arms(tests: pd.DataFrame, threshold: float) -> Rows:
     """Every arm against none, by width and arm: epochs to the threshold, final test loss."""
-    rows = []
     arms = tests[tests.hypothesis == "arms"]
-    for (width, arm), of_arm in arms.groupby(["width", "arm"], sort=False):
-        row: dict[str, Any] = {"width": f"{width:g}", "arm": arm}
-        speed, final = of_arm.threshold == threshold, of_arm.threshold.isna()
-        for name, which in (("speed", speed), ("final", final)):
-            row[name] = _numbers(of_arm[which].iloc[0])
-        rows.append(row)
-    return rows
+    speed, final = (_tests(arms[w]) for w in (arms.threshold == threshold, arms.threshold.isna()))
+    return [end | {"speed": start} for start, end in zip(speed, final, strict=True)]
 
 
 def _sensitivity(table: pd.DataFrame) -> dict[str, Any]:
@@ -283,17 +242,12 @@ def _effects(effects: pd.DataFrame) -> Rows:
 def _horizon(horizon: pd.DataFrame) -> Rows:
     """BN's effect at the end of the long horizon, by width."""
     last = horizon.sort_values("epochs").groupby("width").tail(1).sort_values("width")
-    return [
-        {
-            "width": f"{row.width:g}",
-            "epochs": f"{row.epochs:,}",
-            "pairs": f"{row.n_pairs:g}",
-            "ratio": interval(row),
-            "none": _number(row.slope_none),
-            "batch": _number(row.slope_batch),
-        }
-        for row in each_row(last)
-    ]
+    rows = []
+    for row in each_row(last):
+        end = {"width": f"{row.width:g}", "epochs": f"{row.epochs:,}", "pairs": f"{row.n_pairs:g}"}
+        slopes = {"none": _number(row.slope_none), "batch": _number(row.slope_batch)}
+        rows.append(end | slopes | {"ratio": interval(row)})
+    return rows
 
 
 def _cost(grid: pd.DataFrame, seconds: float) -> dict[str, Any]:
@@ -304,11 +258,7 @@ def _cost(grid: pd.DataFrame, seconds: float) -> dict[str, Any]:
         {"arm": arm, "seconds": [_number(mean[width][arm]) for width in widths]}
         for arm in mean.index
     ]
-    return {
-        "widths": [f"{width:g}" for width in widths],
-        "rows": rows,
-        "minutes": f"{seconds / 60:.3g}",
-    }
+    return {"widths": list(map(str, widths)), "rows": rows, "minutes": f"{seconds / 60:.3g}"}
 
 
 def _versions(records: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

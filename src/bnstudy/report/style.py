@@ -56,6 +56,13 @@ def look(arm: str) -> Look:
     )
 
 
+def points(arm: str) -> Style:
+    """How `errorbar` shows an arm's estimates and intervals."""
+    shown = look(arm)
+    own: Style = {"fmt": shown.marker, "color": shown.colour, "label": shown.label}
+    return own | {"capsize": 2, "markersize": 3.5, "linewidth": 1}
+
+
 def ordered(arms: Iterable[str]) -> list[str]:
     """Each of `arms` once: the study's pair first, then in the order in which they come."""
     present = list(dict.fromkeys(arms))

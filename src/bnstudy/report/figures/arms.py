@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bnstudy.config.models import StudySettings
-from bnstudy.report.style import Style, errors, legend_above, look, ordered, ratio_ticks, subplots
+from bnstudy.report import style
 
 TITLE = "Parametrisation against initialisation"
 CAPTION = (
@@ -28,30 +28,26 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     widths = sorted(set(tests.width))
     count = max(len(widths), 1)
     size = (1.3 + 2.8 * count, 2.6)
-    figure, [panels] = subplots(1, count, sharey=True, squeeze=False, figsize=size)
+    figure, [panels] = style.subplots(1, count, sharey=True, squeeze=False, figsize=size)
     for axes, width in zip(panels, widths, strict=False):
         axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
         _arms(axes, tests[tests.width == width])
         axes.set_title(f"width {width:.0f}")
     panels[0].set(yscale="log", ylabel="ratio to the arm without BN")
-    ratio_ticks(panels[0].yaxis, [0.7, 1.5, *tests.ratio_low, *tests.ratio_high])
-    legend_above(figure, panels[0], 3)
+    style.ratio_ticks(panels[0].yaxis, [0.7, 1.5, *tests.ratio_low, *tests.ratio_high])
+    style.legend_above(figure, panels[0], 3)
     return figure
 
 
 def _arms(axes: Axes, tests: pd.DataFrame) -> None:
     quantities = list(dict.fromkeys(tests.quantity))
-    arms = ordered(tests.arm)
+    arms = style.ordered(tests.arm)
     step = min(0.18, 0.8 / len(arms))
     for index, arm in enumerate(arms):
         rows = tests[tests.arm == arm].dropna(subset="ratio")
         shift = step * (index - (len(arms) - 1) / 2)
         place = rows.quantity.map(quantities.index).astype(float) + shift
-        shown = look(arm)
-        points: Style = {"fmt": shown.marker, "markersize": 3.5, "capsize": 2, "linewidth": 1}
-        axes.errorbar(
-            place, rows.ratio, errors(rows), color=shown.colour, label=shown.label, **points
-        )
+        axes.errorbar(place, rows.ratio, style.errors(rows), **style.points(arm))
     labels = [quantity.replace("epochs to train loss ", "") for quantity in quantities]
     labels = [label.replace("final test loss", "final\ntest\nloss") for label in labels]
     axes.set_xticks(range(len(quantities)), labels, fontsize=6)

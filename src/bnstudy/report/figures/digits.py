@@ -4,21 +4,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from bnstudy.analysis.outcomes import digits_pairs
 from bnstudy.analysis.wording import interval
 from bnstudy.config.models import StudySettings
-from bnstudy.report.style import (
-    COLUMN,
-    PAIR,
-    TREATMENT,
-    Style,
-    band,
-    look,
-    new_figure,
-    plain_log_ticks,
-    ratio_ticks,
-)
+from bnstudy.report import style
 from bnstudy.report.tables import each_row
 
 TITLE = "Two networks on digits"
@@ -38,7 +29,7 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """`digits_curves`: median and quartiles over seeds; `digits`: a dot per seed;
     `significance`: their geometric mean and its interval."""
     runs, curves = tables["digits"], tables["digits_curves"]
-    figure = new_figure(figsize=(COLUMN, 3.4))
+    figure = style.new_figure(figsize=(style.COLUMN, 3.4))
     panels = figure.subplot_mosaic([[*PARTS], ["ratio", "ratio"]], height_ratios=[5, 3])
     first, second = (panels[network] for network in PARTS)
     second.sharey(first)
@@ -53,23 +44,23 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
 
 def _curves(axes: Axes, curves: pd.DataFrame, thresholds: set[float]) -> None:
     """Band and line of each arm, labelled in the right upper corner; the threshold."""
-    for place, arm in enumerate(PAIR):
-        rows, shown = curves[curves.arm == arm], look(arm)
+    for place, arm in enumerate(style.PAIR):
+        rows, shown = curves[curves.arm == arm], style.look(arm)
         if rows.empty:
             continue
-        band(axes, rows.validation_loss.groupby(rows.epoch + 1), shown.colour)
-        text: Style = {"color": shown.colour, "ha": "right", "va": "top", "fontsize": 7}
+        style.band(axes, rows.validation_loss.groupby(rows.epoch + 1), shown.colour)
+        text: style.Style = {"color": shown.colour, "ha": "right", "va": "top", "fontsize": 7}
         axes.text(0.98, 0.97 - 0.1 * place, shown.label, transform=axes.transAxes, **text)
     for threshold in thresholds:
         axes.axhline(threshold, color="0.5", linewidth=0.6, linestyle="--", zorder=1)
-    plain_log_ticks(axes.yaxis, [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2])
+    style.plain_log_ticks(axes.yaxis, [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2])
 
 
 def _ratios(axes: Axes, runs: pd.DataFrame, tests: pd.DataFrame) -> None:
     """A row per network: dots of the seeds, spread by their order; geometric mean and interval."""
     axes.axvline(1, color="0.5", linewidth=0.6, zorder=1)
     shown = [0.8, 1.1]
-    colour = look(TREATMENT).colour
+    colour = style.look(style.TREATMENT).colour
     for row, (network, part) in enumerate(PARTS.items()):
         ratios = np.exp(digits_pairs(runs, network)[2])
         shown.extend(ratios)
@@ -77,20 +68,13 @@ def _ratios(axes: Axes, runs: pd.DataFrame, tests: pd.DataFrame) -> None:
         axes.plot(ratios, spread, "o", color="0.6", markersize=2)
         for mean in each_row(tests[tests.hypothesis == part].dropna(subset="ratio")):
             error = [[mean.ratio - mean.ratio_low], [mean.ratio_high - mean.ratio]]
-            point: Style = {"fmt": "o", "color": colour, "markersize": 4, "capsize": 3}
+            point: style.Style = {"fmt": "o", "color": colour, "markersize": 4, "capsize": 3}
             axes.errorbar(mean.ratio, row - 0.15, xerr=error, **point)
-            axes.annotate(
-                interval(mean),
-                (mean.ratio, row - 0.15),
-                (0, 4),
-                textcoords="offset points",
-                ha="center",
-                va="bottom",
-                color=colour,
-                fontsize=6.5,
-                bbox={"color": "white", "pad": 0.5},
-            )
+            place = axes.transData + ScaledTranslation(0, 4 / 72, axes.figure.dpi_scale_trans)
+            text: style.Style = {"ha": "center", "va": "bottom", "color": colour, "fontsize": 6.5}
+            text["bbox"] = {"color": "white", "pad": 0.5}
+            axes.text(mean.ratio, row - 0.15, interval(mean), transform=place, **text)
     axes.set(xscale="log", xlabel="epochs to the dashed loss, with BN / without")
     axes.set(xlim=(min(shown) / 1.05, max(shown) * 1.05), ylim=(1.45, -0.75))
     axes.set_yticks(range(len(PARTS)), list(PARTS))
-    ratio_ticks(axes.xaxis, axes.get_xlim(), margin=1)
+    style.ratio_ticks(axes.xaxis, axes.get_xlim(), margin=1)

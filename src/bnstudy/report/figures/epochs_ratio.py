@@ -6,16 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bnstudy.config.models import StudySettings
-from bnstudy.report.style import (
-    COLUMN,
-    Style,
-    errors,
-    legend_above,
-    plain_log_ticks,
-    ratio_ticks,
-    subplots,
-    width_styles,
-)
+from bnstudy.report import style
 
 TITLE = "Ratio of epochs needed"
 CAPTION = (
@@ -36,33 +27,33 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """
     tests = tables["significance"]
     tests = tests[(tests.hypothesis == "H1") & (tests.test == "sign-flip") & tests.width.notna()]
-    figure, axes = subplots(figsize=(COLUMN, 2.7))
+    figure, axes = style.subplots(figsize=(style.COLUMN, 2.7))
     axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
     axes.set(xscale="log", yscale="log", xlabel="train loss to reach (per sample)")
     axes.set_ylabel("epochs needed, with BN / without")
-    styles = width_styles(set(tests.width))
+    styles = style.width_styles(set(tests.width))
     for index, (width, rows) in enumerate(tests.groupby("width")):
         shift = 1.05 ** (index - (len(styles) - 1) / 2)  # beside each other, not on top
         _line(axes, rows.dropna(subset=["ratio"]), shift, f"width {width:g}", styles[width])
     axes.invert_xaxis()
-    plain_log_ticks(axes.xaxis, sorted(study.analysis.thresholds))
-    ratio_ticks(axes.yaxis, [0.7, 1.5, *tests.ratio_low, *tests.ratio_high])
+    style.plain_log_ticks(axes.xaxis, sorted(study.analysis.thresholds))
+    style.ratio_ticks(axes.yaxis, [0.7, 1.5, *tests.ratio_low, *tests.ratio_high])
     axes.tick_params(axis="x", labelrotation=30)
-    text: Style = {"ha": "right", "va": "bottom", "fontsize": 6.5, "color": "0.4"}
+    text: style.Style = {"ha": "right", "va": "bottom", "fontsize": 6.5, "color": "0.4"}
     axes.text(0.99, 0.01, "▼ faster with BN", transform=axes.transAxes, **text)
-    legend_above(axes, axes, 2)
+    style.legend_above(axes, axes, 2)
     return figure
 
 
-def _line(axes: Axes, rows: pd.DataFrame, shift: float, label: str, style: Style) -> None:
+def _line(axes: Axes, rows: pd.DataFrame, shift: float, label: str, look: style.Style) -> None:
     """The line of one width; markers are open where a run did not reach the threshold."""
     if rows.empty:
         return
     rows = rows.sort_values("threshold", ascending=False)
     place = rows.threshold * shift
-    bars: Style = {"capsize": 2, "linewidth": 1, "markersize": 4}
-    axes.errorbar(place, rows.ratio, errors(rows), **style, **bars, label=label)
+    bars: style.Style = {"capsize": 2, "linewidth": 1, "markersize": 4}
+    axes.errorbar(place, rows.ratio, style.errors(rows), **look, **bars, label=label)
     whole = (rows.reached_none == rows.n_pairs) & (rows.reached_batch == rows.n_pairs)
-    faces = np.where(whole, style["color"], "white")
-    outline: Style = {"edgecolor": style["color"], "marker": style["marker"]}
+    faces = np.where(whole, look["color"], "white")
+    outline: style.Style = {"edgecolor": look["color"], "marker": look["marker"]}
     axes.scatter(place, rows.ratio, s=16, facecolor=faces, zorder=3, **outline)

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from bnstudy.analysis.outcomes import grid_runs
 from bnstudy.config.models import StudySettings
-from bnstudy.report.style import PAGE, band, legend_above, look, ordered, subplots
+from bnstudy.report import style
 
 TITLE = "Hidden features while training"
 CAPTION = (
@@ -27,12 +27,12 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     every arm; on the test points in evaluation mode."""
     grid = grid_runs(tables["diagnostics"], study)
     grid = grid[grid.width == study.analysis.primary.width]
-    figure, panels = subplots(1, len(PANELS), figsize=(PAGE, 2.4))
+    figure, panels = style.subplots(1, len(PANELS), figsize=(style.PAGE, 2.4))
     for axes, (name, label) in zip(panels, PANELS.items(), strict=True):
-        for arm in ordered(grid.arm):
-            rows, shown = grid[grid.arm == arm], look(arm)
+        for arm in style.ordered(grid.arm):
+            rows, shown = grid[grid.arm == arm], style.look(arm)
             values = rows[name].groupby(rows.epoch + 1)
-            band(axes, values, shown.colour, shown.label, linestyle=shown.line)
+            style.band(axes, values, shown.colour, shown.label, linestyle=shown.line)
         axes.set(xscale="log", xlabel="epochs trained", title=label)
-    legend_above(figure, panels[0], 4)
+    style.legend_above(figure, panels[0], 4)
     return figure

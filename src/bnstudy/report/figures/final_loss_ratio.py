@@ -6,15 +6,7 @@ from matplotlib.figure import Figure
 
 from bnstudy.analysis.outcomes import grid_runs, log_ratio
 from bnstudy.config.models import StudySettings
-from bnstudy.report.style import (
-    COLUMN,
-    TREATMENT,
-    Style,
-    look,
-    plain_log_ticks,
-    ratio_ticks,
-    subplots,
-)
+from bnstudy.report import style
 from bnstudy.report.tables import each_row
 
 TITLE = "Ratio of final test losses"
@@ -32,13 +24,14 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     runs, tests = grid_runs(tables["runs"], study), tables["significance"]
     margin = study.analysis.equivalence_margin
     tests = tests[(tests.hypothesis == "H2a") & (tests.margin == margin)]
-    figure, axes = subplots(figsize=(COLUMN, 2.6))
+    figure, axes = style.subplots(figsize=(style.COLUMN, 2.6))
     axes.axhspan(1 / margin, margin, color="0.92", zorder=0)
     axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
     axes.set(xscale="log", yscale="log", xlabel="width (hidden units)")
     axes.set_ylabel("final test loss, with BN / without")
     shown = [1 / margin, margin]
-    point: Style = {"fmt": "o", "color": look(TREATMENT).colour, "markersize": 4, "capsize": 3}
+    colour = style.look(style.TREATMENT).colour
+    point: style.Style = {"fmt": "o", "color": colour, "markersize": 4, "capsize": 3}
     for row in each_row(tests):
         ratios = np.exp(log_ratio(runs, int(row.width), "final_test_loss"))
         spread = np.exp(np.linspace(-0.12, 0.12, len(ratios)))
@@ -46,9 +39,9 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
         error = [[row.hl_ratio - row.hl_ratio_low], [row.hl_ratio_high - row.hl_ratio]]
         axes.errorbar(row.width, row.hl_ratio, error, zorder=3, **point)
         shown.extend(ratios)
-    plain_log_ticks(axes.xaxis, sorted(tests.width))
-    ratio_ticks(axes.yaxis, shown)
-    text: Style = {"ha": "right", "va": "top", "color": "0.4", "fontsize": 6.5}
+    style.plain_log_ticks(axes.xaxis, sorted(tests.width))
+    style.ratio_ticks(axes.yaxis, shown)
+    text: style.Style = {"ha": "right", "va": "top", "color": "0.4", "fontsize": 6.5}
     place = axes.get_yaxis_transform()
     axes.text(0.99, margin, f"same within {margin:g}× ", transform=place, **text)
     return figure

@@ -6,16 +6,7 @@ from matplotlib.figure import Figure
 
 from bnstudy.analysis.outcomes import grid_runs
 from bnstudy.config.models import StudySettings
-from bnstudy.report.style import (
-    COLUMN,
-    PAIR,
-    Style,
-    legend_above,
-    look,
-    plain_log_ticks,
-    ratio_ticks,
-    subplots,
-)
+from bnstudy.report import style
 
 TITLE = "Why a closing window"
 CAPTION = (
@@ -29,20 +20,20 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """`runs`: a dot per run; last epoch over window median, against width: the noise avoided."""
     runs = grid_runs(tables["runs"], study)
     runs = runs[np.isfinite(runs.final_test_loss)]
-    figure, axes = subplots(figsize=(COLUMN, 2.4))
+    figure, axes = style.subplots(figsize=(style.COLUMN, 2.4))
     axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
     ratios = runs.last_test_loss / runs.final_test_loss
-    for side, arm in zip((-1, 1), PAIR, strict=True):
-        shown = look(arm)
+    for side, arm in zip((-1, 1), style.PAIR, strict=True):
+        shown = style.look(arm)
         label: str | None = shown.label
         for width, cell in ratios[runs.arm == arm].groupby(runs.width):
             place = width * np.exp(side * 0.15 + np.linspace(-0.1, 0.1, len(cell)))
-            dots: Style = {"color": shown.colour, "markersize": 2, "label": label}
+            dots: style.Style = {"color": shown.colour, "markersize": 2, "label": label}
             axes.plot(place, cell, shown.marker, **dots)
             label = None  # one entry per arm in the legend
     axes.set(xscale="log", yscale="log", xlabel="width (hidden units)")
     axes.set_ylabel(f"last epoch / median of last {study.analysis.final_window}, test loss")
-    plain_log_ticks(axes.xaxis, sorted(set(runs.width)))
-    ratio_ticks(axes.yaxis, [0.7, 1.5, *ratios], margin=1.05)
-    legend_above(axes, axes, 2)
+    style.plain_log_ticks(axes.xaxis, sorted(set(runs.width)))
+    style.ratio_ticks(axes.yaxis, [0.7, 1.5, *ratios], margin=1.05)
+    style.legend_above(axes, axes, 2)
     return figure

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from bnstudy.analysis.outcomes import layer_factors
 from bnstudy.config.models import StudySettings
-from bnstudy.report.style import COLUMN, PAIR, Style, band, look, subplots
+from bnstudy.report import style
 
 TITLE = "Gradients against depth at initialisation"
 CAPTION = (
@@ -28,13 +28,13 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """
     gradients = tables["gradients"]
     initializations = list(dict.fromkeys(gradients.initialization)) or [""]
-    figure, panels = subplots(
-        1, len(initializations), sharey=True, squeeze=False, figsize=(COLUMN, 2.4)
+    figure, panels = style.subplots(
+        1, len(initializations), sharey=True, squeeze=False, figsize=(style.COLUMN, 2.4)
     )
     for axes, initialization in zip(panels[0], initializations, strict=True):
         axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
         rows = gradients[gradients.initialization == initialization]
-        for place, arm in enumerate(PAIR):
+        for place, arm in enumerate(style.PAIR):
             _line(axes, rows[rows.arm == arm], arm, label_at=0.97 - 0.15 * place)
         axes.set(title=PANELS.get(initialization, ""), xlabel="hidden layer", yscale="log")
     panels[0, 0].set_ylabel("gradient norm, layer / last layer")
@@ -48,10 +48,10 @@ def _line(axes: Axes, rows: pd.DataFrame, arm: str, label_at: float) -> None:
     norms = rows.pivot(index="seed", columns="layer", values="gradient_norm")
     layers = norms.columns
     relative = norms.div(norms[layers.max()], axis=0)
-    colour, label = look(arm).colour, look(arm).label
-    band(axes, pd.Series(relative.stack()).groupby("layer"), colour)
+    colour, label = style.look(arm).colour, style.look(arm).label
+    style.band(axes, pd.Series(relative.stack()).groupby("layer"), colour)
     axes.set_xticks(sorted({1, len(layers) // 2, len(layers)}))
     factor = np.exp(np.log(layer_factors(rows)).mean())
-    text: Style = {"color": colour, "ha": "right", "va": "top", "fontsize": 7}
+    text: style.Style = {"color": colour, "ha": "right", "va": "top", "fontsize": 7}
     label = f"{label}:\n× {factor:.2f} per layer"
     axes.text(0.99, label_at, label, transform=axes.transAxes, **text)

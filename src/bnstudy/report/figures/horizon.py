@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnstudy.config.models import StudySettings
-from bnstudy.report.style import COLUMN, Style, legend_above, ratio_ticks, subplots, width_styles
+from bnstudy.report import style
 
 TITLE = "Beyond the article's end"
 CAPTION = (
@@ -19,17 +19,21 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """`horizon`: geometric mean over seeds of the ratio of median losses, and its interval."""
     table = tables["horizon"].dropna(subset="ratio")
     margin = study.analysis.equivalence_margin
-    figure, axes = subplots(figsize=(COLUMN, 2.5))
+    figure, axes = style.subplots(figsize=(style.COLUMN, 2.5))
     axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
     axes.axhspan(1 / margin, margin, color="0.94", zorder=0)
     axes.set(xscale="log", yscale="log", xlabel="epochs trained")
     axes.set_ylabel("test loss, with BN / without")
-    styles = width_styles(set(table.width))
+    styles = style.width_styles(set(table.width))
     for width, rows in table.groupby("width"):
-        style: Style = styles[width] | {"markersize": 3, "markevery": 4, "label": f"width {width}"}
-        axes.plot(rows.epochs, rows.ratio, **style)
-        shade: Style = {"color": style["color"], "alpha": 0.2, "linewidth": 0}
+        line = styles[width] | {
+            "markersize": 3,
+            "markevery": 4,
+            "label": f"width {width}",
+        }
+        axes.plot(rows.epochs, rows.ratio, **line)
+        shade: style.Style = {"color": line["color"], "alpha": 0.2, "linewidth": 0}
         axes.fill_between(rows.epochs, rows.ratio_low, rows.ratio_high, **shade)
-    ratio_ticks(axes.yaxis, [1 / margin, margin, *table.ratio_low, *table.ratio_high])
-    legend_above(axes, axes, 3)
+    style.ratio_ticks(axes.yaxis, [1 / margin, margin, *table.ratio_low, *table.ratio_high])
+    style.legend_above(axes, axes, 3)
     return figure

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from bnstudy.analysis.outcomes import grid_runs
 from bnstudy.config.models import StudySettings
-from bnstudy.report.style import band, look, subplots
+from bnstudy.report import style
 from bnstudy.report.tables import each_row
 
 TITLE = "Loss curves, of one run and of all"
@@ -26,7 +26,7 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """`curves_thinned`: left the first run of the experiment `original` (in `experiments`) with
     each arm; right the grid's runs at the primary width."""
     curves, experiments = tables["curves_thinned"], tables["experiments"]
-    figure, (left, right) = subplots(1, 2, sharey=True)
+    figure, (left, right) = style.subplots(1, 2, sharey=True)
     _original(left, curves, experiments[experiments.experiment == "original"])
     width = study.analysis.primary.width
     grid = grid_runs(curves, study)
@@ -37,9 +37,9 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
             continue
         by_epoch = runs.groupby("epoch")
         for part, line in LINES.items():
-            label = f"{part} {look(arm).label}"
+            label = f"{part} {style.look(arm).label}"
             values = by_epoch[f"{part}_loss"]
-            band(right, values, colour, label, linestyle=line, linewidth=1)
+            style.band(right, values, colour, label, linestyle=line, linewidth=1)
     count = grid.seed.nunique()
     right.set(title=f"median and quartiles of {count} seeds, width {width}", xlabel="epoch")
     left.set(ylabel="loss", yscale="log")
@@ -57,7 +57,7 @@ def _original(axes: Axes, curves: pd.DataFrame, original: pd.DataFrame) -> None:
         for row in each_row(original[original.arm == arm].head(1)):
             run = curves[(curves.cell == row.cell) & (curves.seed == row.first_seed)]
             for part, line in LINES.items():
-                label = f"{part} {look(arm).label}"
+                label = f"{part} {style.look(arm).label}"
                 axes.plot(
                     run.epoch, run[f"{part}_loss"], line, color=colour, linewidth=1, label=label
                 )

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from bnstudy.analysis.outcomes import grid_runs
 from bnstudy.analysis.statistics import performance_profile
 from bnstudy.config.models import StudySettings
-from bnstudy.report.style import PAIR, grid_of_panels, legend_above, log_ticks, look
+from bnstudy.report import style
 
 TITLE = "Performance profiles of final test losses"
 CAPTION = (
@@ -25,21 +25,21 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     low, high = (finite.min() / 1.2, finite.max() * 1.2) if len(finite) else (1, 2)
     limits = np.geomspace(low, high, 300)
     widths = sorted(set(runs.width))
-    figure, panels = grid_of_panels(len(widths))
+    figure, panels = style.grid_of_panels(len(widths))
     for axes, width in zip(panels, widths, strict=False):
         cell = runs[runs.width == width]
-        for arm in PAIR:
+        for arm in style.PAIR:
             losses = cell.final_test_loss[cell.arm == arm].to_numpy()
             if not len(losses):
                 continue
             share, low, high = performance_profile(losses, limits, 1 - study.analysis.alpha)
-            colour = look(arm).colour
-            axes.plot(limits, share, color=colour, label=look(arm).label)
+            colour = style.look(arm).colour
+            axes.plot(limits, share, color=colour, label=style.look(arm).label)
             axes.fill_between(limits, low, high, color=colour, alpha=0.15, linewidth=0)
         axes.set(xscale="log", ylim=(-0.03, 1.03))
         axes.set_title(f"width {width}, n = {cell.seed.nunique()}")
-        log_ticks(axes.xaxis, limits[0], limits[-1])
-    legend_above(figure, panels[0], 2)
+        style.log_ticks(axes.xaxis, limits[0], limits[-1])
+    style.legend_above(figure, panels[0], 2)
     figure.supxlabel("final test loss τ (per sample)")
     figure.supylabel("share of runs at or below τ")
     return figure

@@ -5,16 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bnstudy.config.models import StudySettings
-from bnstudy.report.style import (
-    PAGE,
-    Style,
-    errors,
-    legend_above,
-    look,
-    ordered,
-    ratio_ticks,
-    subplots,
-)
+from bnstudy.report import style
 
 TITLE = "BN's effect under other settings"
 CAPTION = (
@@ -33,33 +24,30 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     effects = tables["effects"]
     labels = list(dict.fromkeys(effects.label))
     lines = effects.groupby("label").arm.nunique().clip(lower=1.7).sum()
-    figure, panels = subplots(1, 2, sharey=True, figsize=(PAGE, 1 + 0.1 * lines))
+    figure, panels = style.subplots(1, 2, sharey=True, figsize=(style.PAGE, 1 + 0.1 * lines))
     for axes, (quantity, title) in zip(panels, PANELS.items(), strict=True):
         _panel(axes, effects[effects.quantity == quantity], labels)
         axes.set(title=title, xlabel="ratio to the arm without BN")
     panels[0].set_yticks(range(len(labels)), labels, fontsize=6.5)
     panels[0].set_ylim(max(len(labels), 1) - 0.5, -0.5)
-    legend_above(figure, panels[0], 4)
+    style.legend_above(figure, panels[0], 4)
     return figure
 
 
 def _panel(axes: Axes, effects: pd.DataFrame, labels: list[str]) -> None:
     axes.axvline(1, color="0.5", linewidth=0.6, zorder=1)
     known = effects.dropna(subset="ratio")
-    arms = ordered(known.arm)
+    arms = style.ordered(known.arm)
     for arm in arms:
-        rows, shown = known[known.arm == arm], look(arm)
+        rows = known[known.arm == arm]
         place = [_place(known, label, arm, labels) for label in rows.label]
-        points: Style = {"fmt": shown.marker, "capsize": 2, "markersize": 3, "linewidth": 1}
-        axes.errorbar(
-            rows.ratio, place, xerr=errors(rows), color=shown.colour, label=shown.label, **points
-        )
+        axes.errorbar(rows.ratio, place, xerr=style.errors(rows), **style.points(arm))
     axes.set_xscale("log")
-    ratio_ticks(axes.xaxis, [0.7, 1.5, *known.ratio_low, *known.ratio_high])
+    style.ratio_ticks(axes.xaxis, [0.7, 1.5, *known.ratio_low, *known.ratio_high])
 
 
 def _place(effects: pd.DataFrame, label: str, arm: str, labels: list[str]) -> float:
     """The height of an arm's point in the row `label`: the row's arms lie around its middle."""
-    arms = ordered(effects.arm[effects.label == label])
+    arms = style.ordered(effects.arm[effects.label == label])
     step = min(0.25, 0.8 / len(arms))
     return labels.index(label) + step * (arms.index(arm) - (len(arms) - 1) / 2)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from bnstudy.analysis.outcomes import grid_runs, threshold_columns
 from bnstudy.analysis.statistics import kaplan_meier
 from bnstudy.config.models import StudySettings
-from bnstudy.report.style import PAIR, Style, grid_of_panels, legend_above, log_ticks, look
+from bnstudy.report import style
 
 TITLE = "Runs still on their way"
 CAPTION = (
@@ -31,21 +31,21 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     lower = [t for t in study.analysis.thresholds if t < primary]
     thresholds = dict(zip([primary, *sorted(lower)[-1:]], ("-", "--"), strict=False))
     widths = sorted(set(runs.width))
-    figure, panels = grid_of_panels(len(widths))
+    figure, panels = style.grid_of_panels(len(widths))
     for axes, width in zip(panels, widths, strict=False):
         cell = runs[runs.width == width]
         for threshold, line in thresholds.items():
-            for arm in PAIR:
-                _curve(axes, cell[cell.arm == arm], threshold, look(arm).colour, line)
+            for arm in style.PAIR:
+                _curve(axes, cell[cell.arm == arm], threshold, style.look(arm).colour, line)
         limits = _limits(runs, thresholds)
         axes.set(xscale="log", xlim=limits, ylim=(-0.03, 1.03))
         axes.set_title(f"width {width}, n = {cell.seed.nunique()}")
-        log_ticks(axes.xaxis, *limits)
-    for arm in PAIR:
-        panels[0].plot([], [], color=look(arm).colour, label=look(arm).label)
+        style.log_ticks(axes.xaxis, *limits)
+    for arm in style.PAIR:
+        panels[0].plot([], [], color=style.look(arm).colour, label=style.look(arm).label)
     for threshold, line in thresholds.items():
         panels[0].plot([], [], line, color="0.4", label=f"train loss {threshold:g}")
-    legend_above(figure, panels[0], 2)
+    style.legend_above(figure, panels[0], 2)
     figure.supxlabel("epoch")
     figure.supylabel("share of runs not yet there")
     return figure
@@ -56,7 +56,7 @@ def _curve(axes: Axes, runs: pd.DataFrame, threshold: float, colour: str, line: 
         return
     epochs, reached = threshold_columns(threshold)
     times, survival = kaplan_meier(runs[epochs].to_numpy(), runs[reached].to_numpy())
-    steps: Style = {"color": colour, "drawstyle": "steps-post", "linewidth": 1}
+    steps: style.Style = {"color": colour, "drawstyle": "steps-post", "linewidth": 1}
     axes.plot([0.5, *times], [1, *survival], line, **steps)
 
 
