@@ -9,13 +9,11 @@ from bnstudy.config.models import Study
 from bnstudy.files import read_csv, write_json
 from bnstudy.tracking.importer import track_if_available
 
+paths, study = snakemake.input, Study.from_config(snakemake.params.study)
 receipt = track_if_available(
-    read_csv(snakemake.input.runs),
-    snakemake.input.records,
-    Study.from_config(snakemake.params.study),
-    Path.cwd(),
-    experiments=read_csv(snakemake.input.experiments),
+    *(read_csv(paths.runs), paths.records, study, Path.cwd()),
+    experiments=read_csv(paths.experiments),
     scope=snakemake.wildcards.scope,
-    files=snakemake.input.get("artifacts", []),
+    files=paths.get("artifacts", []),
 )
 write_json(snakemake.output.receipt, receipt)

@@ -9,13 +9,11 @@ from bnstudy.experiment.block import BlockFiles, train_block
 from bnstudy.experiment.schedules import log_spaced_epochs
 
 params, earlier = snakemake.params, snakemake.input.get("resume_from")
-points = params.snapshots
+epochs, points = params.settings["epochs"], params.snapshots
 train_block(
     snakemake.input.data,
     BlockFiles(*map(Path, snakemake.output)),
-    seeds=params.seeds,
-    settings=params.settings,
-    code=params.code,
-    snapshot_epochs=log_spaced_epochs(params.settings["epochs"], points).tolist() if points else [],
+    **{name: params[name] for name in ("seeds", "settings", "code")},
+    snapshot_epochs=log_spaced_epochs(epochs, points).tolist() if points else [],
     resume_from=BlockFiles(*map(Path, earlier)) if earlier else None,
 )
