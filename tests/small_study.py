@@ -9,7 +9,7 @@ import pyarrow as pa
 import yaml
 
 from bnstudy.analysis.collect import (
-    BlockOfScope,
+    blocks_of_scope,
     collect_diagnostics,
     collect_runs,
     experiments_table,
@@ -131,20 +131,18 @@ def diverge(files: BlockFiles) -> None:
 def collect(folder: Path, study: Study, scope: str = "") -> None:
     """Write the tables of a scope that tracking reads, and its claims."""
     plan = Plan(study)
-    blocks = [
-        BlockOfScope(folder / "results/runs" / block.place, plan.seeds(block, scope))
-        for block in plan.blocks(scope)
-    ]
-    data = [dataset_of(folder, block.place) for block in plan.blocks(scope)]
+    experiments = experiments_table(plan.rows(scope))
+    places = [folder / "results/runs" / block.place for block in plan.blocks(scope)]
+    blocks = blocks_of_scope([files_of(place).record for place in places], experiments)
     diagnostics = collect_diagnostics(
-        run_diagnostic(name, blocks, data, **study.diagnostics[name])
+        run_diagnostic(name, blocks, **study.diagnostics[name])
         for name in members.names("diagnostics")
     )
     options = {"final_window": 10, "thresholds": study.analysis.thresholds}
     runs = collect_runs(blocks, diagnostics.to_pandas(), **options)
     results = folder / f"results/{scope}"
     write_csv(results / "tables/runs.csv", runs)
-    write_csv(results / "tables/experiments.csv", experiments_table(plan.rows(scope)))
+    write_csv(results / "tables/experiments.csv", experiments)
     claims = {"claim": ["C1"], "verdict": ["inconclusive"], "sentence": ["Left open."]}
     write_csv(results / "tables/claims.csv", pd.DataFrame(claims))
     (results / "claims.md").write_text("# Claims")

@@ -362,7 +362,7 @@ def test_typical_runs_have_a_model_that_gives_the_recorded_loss(tracked):
 def loss_of(model, folder: Path, seed: int) -> float:
     """The model's loss per sample on the seed's test set."""
     files = map(read_data, folder.glob("results/datasets/*/*.npz"))
-    (data,) = [data.select([seed]) for data in files if seed in data.seeds]
+    (data,) = [data.select([int(seed)]) for data in files if seed in data.seeds]
     with torch.no_grad():
         outputs = model(torch.from_numpy(data.test_inputs[0])).numpy()
     return ((outputs - data.test_targets[0]) ** 2).sum() / len(outputs)

@@ -111,14 +111,14 @@ def compare(results: Path, published: Path) -> Iterator[Outcome]:
 
 
 def _compared(scope: str, check: Check, ours: pd.DataFrame, published: pd.DataFrame) -> Outcome:
-    columns = [c for c in published if c.startswith(tuple(check.columns))]
+    columns = [c for c in map(str, published) if c.startswith(tuple(check.columns))]
     if not columns:
         return Outcome(scope, check, "not published")
-    if missing := set(columns).union(check.key) - set(ours):
+    if missing := set(columns).union(check.key) - set(map(str, ours)):
         examples = [f"no column {c}" for c in sorted(missing)]
         return Outcome(scope, check, "different", largest=np.inf, examples=examples)
     pairs = _indexed(published, check.key)[columns].join(
-        _indexed(ours, check.key)[columns], how="outer", suffixes=(" published", " ours")
+        _indexed(ours, check.key)[columns], how="outer", lsuffix=" published", rsuffix=" ours"
     )
     values = same = 0
     largest, examples = 0.0, []
@@ -139,7 +139,8 @@ def _compared(scope: str, check: Check, ours: pd.DataFrame, published: pd.DataFr
 
 def _indexed(table: pd.DataFrame, key: Sequence[str]) -> pd.DataFrame:
     names = table[list(key)].astype(object).where(table[list(key)].notna(), "")
-    return table.set_index(pd.Index(names.agg(lambda row: " ".join(map(str, row)), axis=1)))
+    rows = names.itertuples(index=False)
+    return table.set_index(pd.Index([" ".join(map(str, row)) for row in rows], dtype=object))
 
 
 def _read(path: Path, epochs: Iterable[int] = ()) -> pd.DataFrame:

@@ -20,8 +20,9 @@ import pandas as pd
 
 from bnstudy.analysis.collect import BlockOfScope, collect_runs, experiments_table
 from bnstudy.commands.progress import planned_study, record_of, share_done
+from bnstudy.config.cell import SETTINGS
 from bnstudy.config.models import Study
-from bnstudy.config.plan import SCOPES, SETTINGS, Plan
+from bnstudy.config.plan import SCOPES, Plan
 from bnstudy.files import read_json
 from bnstudy.tracking.importer import abandon, track
 from bnstudy.tracking.server import TrackingUnavailable, chosen_uri

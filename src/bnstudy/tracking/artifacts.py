@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import mlflow.data
 import mlflow.pytorch
 import numpy as np
 import torch
 from mlflow.artifacts import download_artifacts
-from mlflow.data.sources import LocalArtifactDatasetSource
+from mlflow.data.numpy_dataset import from_numpy
+from mlflow.data.sources import (  # type: ignore[attr-defined]  # made at run time
+    LocalArtifactDatasetSource,
+)
 from mlflow.entities import Dataset, DatasetInput, InputTag
 from safetensors import safe_open
 from safetensors.numpy import save_file
@@ -95,14 +97,12 @@ class OneReplicate(nn.Module):
 
 def save_model(folder: Path, weights: Path) -> None:
     """Write the model of a file of `save_weights` in MLflow's format; nothing in it is pickled."""
+    pins = [f"torch=={torch.__version__.split('+')[0]}", f"mlflow=={mlflow.__version__}"]
     mlflow.pytorch.save_model(
         model_of(load_network(weights)),
         folder,
         input_example=np.zeros((2, INPUTS)),  # of more than one point: any number of points goes
-        pip_requirements=[
-            f"torch=={torch.__version__.split('+')[0]}",
-            f"mlflow=={mlflow.__version__}",
-        ],
+        pip_requirements=pins,
         serialization_format="pt2",
     )
 
@@ -114,7 +114,7 @@ def dataset_input(
     settings = record["settings"]
     source = f"results/datasets/{settings['task']}-{settings['inputs']}/{block}.npz"
     data = read_data(directory / source).select([seed])
-    dataset = mlflow.data.from_numpy(
+    dataset = from_numpy(
         {"train": data.train_inputs[0], "test": data.test_inputs[0]},
         source=LocalArtifactDatasetSource(source),
         targets={"train": data.train_targets[0], "test": data.test_targets[0]},
@@ -128,7 +128,7 @@ def dataset_input(
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
     """PyTorch's layer with this weight (inputs, outputs) and bias (1, outputs)."""
-    layer = nn.Linear(*weight.shape, dtype=torch.float64)
+    layer = nn.Linear(len(weight), weight.shape[1], dtype=torch.float64)
     layer.weight.copy_(weight.T)
     layer.bias.copy_(bias[0])
     return layer

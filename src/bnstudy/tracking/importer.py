@@ -13,12 +13,11 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from mlflow.entities import Metric, Param, RunTag, ViewType
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.entities import Run as StoredRun
 from mlflow.tracking import MlflowClient
 from mlflow.utils import get_results_from_paginated_fn
@@ -27,7 +26,7 @@ from mlflow.utils.git_utils import get_git_commit
 from bnstudy.config.models import Study
 from bnstudy.files import read_csv
 from bnstudy.tracking import notes, server, views
-from bnstudy.tracking.plan import TrackedRun, expected_runs, expected_study
+from bnstudy.tracking.plan import Sources, TrackedRun, expected_runs, expected_study
 from bnstudy.tracking.server import NotWritten, TrackingUnavailable
 
 log = logging.getLogger(__name__)
@@ -80,22 +79,21 @@ def track(
     began = time.monotonic()
     directory = Path(directory).resolve()
     uri = server.chosen_uri(study.mlflow.tracking_uri)
-    wanted = expected_runs(
-        runs, records, study, directory, experiments=experiments, progress=progress
-    )
-    if files := [Path(path) for path in files]:
-        seeds = [run for run in wanted if run.level == "seed"]
-        wanted.append(expected_study(study, files, scope, seeds))
+    sources = Sources(study, directory, map(Path, records), experiments)
+    wanted = expected_runs(runs, sources, progress or {})
+    claims = None
+    if shown := [path for path in map(Path, files) if path.exists()]:
+        claims = next((read_csv(path) for path in shown if path.name == "claims.csv"), None)
+        wanted.append(expected_study(study, shown, claims, scope, wanted))
     name = study.mlflow.experiment
     elsewhere = set(study.experiments.names) - set(experiments.experiment)
     with server.writing(uri, directory) as client:
-        location = server.artifact_location(uri, directory, name)
-        importer = Importer(client, server.experiment(client, name, location), elsewhere)
+        importer = Importer(client, server.experiment(client, name, uri, directory), elsewhere)
         importer.write(wanted)
         counts = dict(importer.counts)
         if progress is None:
             counts |= importer.mark_superseded(wanted)
-            importer.describe_experiment(study, files)
+            importer.describe_experiment(study, claims)
     return {
         "tracking_uri": server.without_password(uri),
         "experiment": name,
@@ -140,9 +138,11 @@ class Importer:
     def __init__(self, client: MlflowClient, experiment_id: str, elsewhere: set[str]) -> None:
         self.client, self.experiment_id, self.elsewhere = client, experiment_id, elsewhere
         ours = "tags.run_key LIKE '%'"  # not what a person logged here
-        pages = partial(client.search_runs, [experiment_id], ours, ViewType.ACTIVE_ONLY)
         stored = get_results_from_paginated_fn(
-            lambda count, token: pages(max_results=count, page_token=token), 1000
+            lambda count, token: client.search_runs(
+                [experiment_id], ours, max_results=count, page_token=token
+            ),
+            1000,
         )
         self.present: dict[str, StoredRun] = {}
         for run in sorted(stored, key=lambda run: run.info.status not in COMPLETE):
@@ -185,15 +185,13 @@ class Importer:
                 self.client.set_terminated(stored.info.run_id, "KILLED")
         return dict(counts)
 
-    def describe_experiment(self, study: Study, files: Sequence[Path]) -> None:
+    def describe_experiment(self, study: Study, claims: pd.DataFrame | None) -> None:
         """Write the experiment's description, unless a person wrote another one, and its views."""
         experiment = self.client.get_experiment(self.experiment_id)
         tags = views.shared(study)
         links = views.links(self.experiment_id)
-        claims = [read_csv(path) for path in files if path.name == "claims.csv" and path.exists()]
-        if claims or "mlflow.note.content" not in experiment.tags:
-            width = study.analysis.primary.width
-            note = notes.experiment_note(claims[0] if claims else None, width, links)
+        if claims is not None or "mlflow.note.content" not in experiment.tags:
+            note = notes.experiment_note(claims, study.analysis.primary.width, links)
             tags |= _note_tags(note, experiment.tags)
         for name, value in tags.items():
             if experiment.tags.get(name) != value:
@@ -233,7 +231,7 @@ class Importer:
             metrics.append(Metric("progress", 1.0, time.time_ns() // 1_000_000, 0))
         params = [Param(name, value) for name, value in run.params.items()]
         tags = self._tags(run) | _note_tags(run.note(self.ids, self.experiment_id), {})
-        head = (params, [RunTag(name, value) for name, value in tags.items()])
+        head: tuple[Any, ...] = (params, [RunTag(name, value) for name, value in tags.items()])
         for first in range(0, max(len(metrics), 1), BATCH):
             self.client.log_batch(run_id, metrics[first : first + BATCH], *head)
             head = ()
@@ -249,11 +247,8 @@ class Importer:
         """
         now = time.time_ns() // 1_000_000  # the latest value is the one that MLflow shows
         old = stored.data
-        metrics = [
-            Metric(name, value, now, 0)
-            for name, value in run.metrics.items()
-            if old.metrics.get(name) != value
-        ]
+        moved = {n: value for n, value in run.metrics.items() if old.metrics.get(n) != value}
+        metrics = [Metric(name, value, now, 0) for name, value in moved.items()]
         tags = self._tags(run, old.tags)
         tags |= _note_tags(run.note(self.ids, self.experiment_id), old.tags)
         changed = [RunTag(n, value) for n, value in tags.items() if old.tags.get(n) != value]
@@ -349,7 +344,7 @@ def _curve_metrics(run: TrackedRun) -> list[Metric]:
     epochs = curves.index.to_numpy()
     times = (run.start + (run.end - run.start) * (epochs + 1) // run.epochs).tolist()
     return [
-        Metric(name, value, at, epoch)
+        Metric(str(name), value, at, epoch)
         for name, values in curves.items()
         for value, at, epoch in zip(values.tolist(), times, epochs.tolist(), strict=True)
         if abs(value) < float("inf")

@@ -8,6 +8,7 @@ import pandas as pd
 from bnstudy.analysis.outcomes import REFERENCE, threshold_columns
 from bnstudy.config.models import StudySettings
 from bnstudy.report.style import look
+from bnstudy.report.tables import each_row
 
 ARTICLE = "https://www.cnblogs.com/xxhbdk/p/16425374.html"
 _LOAD_MODEL = 'model = mlflow.pytorch.load_model("runs:/{run_id}/model")'
@@ -44,9 +45,8 @@ Look at: [which arm wins at which width]({table}) · [curves at width {width}]({
   `_q3`; every epoch is in `results/tables/curves.parquet`.
 - `seconds`: the run's share of the time that its block of seeds trained; *Duration* is the whole.
 - Status `FAILED`: the run diverged. Values that are not finite are named in its tag `not_finite`.
-- Filters: `tags.level = "seed"` (single runs), `tags.superseded = "false"` (hides runs of earlier
-  code), `tags.arm = "batch" and tags.learning_rate = "0.001"`,
-  `tags.experiments LIKE "%rates%"` (what an experiment asks for).
+- Filters: `tags.superseded = "false"` (hides runs of earlier code), `tags.level = "seed"`,
+  `tags.experiments LIKE "%rates%"`, `tags.arm = "batch" and tags.learning_rate = "0.001"`.
 """
 
 
@@ -78,10 +78,9 @@ def cell_note(
         "final_train_loss": "final train loss",
         threshold_columns(threshold)[0]: f"epochs to a train loss of {threshold:g}",
     }
-    lines = [
-        f"**{_title(runs.iloc[0], study)}: {len(runs)} runs**, seeds {runs.seed.min()} to "
-        f"{runs.seed.max()}; {summary['diverged']} diverged.\n"
-    ]
+    title = _title(runs.iloc[0].to_dict(), study)
+    seeds = f"seeds {runs.seed.min()} to {runs.seed.max()}; {summary['diverged']} diverged"
+    lines = [f"**{title}: {len(runs)} runs**, {seeds}.\n"]
     if ratio := summary.get(f"test_loss_over_{REFERENCE}"):
         lines += [
             f"Final test loss over that of `{REFERENCE}` with the same seed: **{ratio:.3g}** "
@@ -93,7 +92,7 @@ def cell_note(
         f"{summary[f'{name}_q3']:.4g} |"
         for name, label in labels.items()
     ]
-    for run in runs[runs.typical.str.startswith("median")].itertuples():
+    for run in each_row(runs[runs.typical.str.startswith("median")]):
         lines += [
             "\nA typical run, the one with the median final test loss: "
             f"[seed {run.seed}]({page(run.run_key)}). It has a model to load."
@@ -102,7 +101,7 @@ def cell_note(
     return "\n".join(lines)
 
 
-def seed_note(row: Mapping[str, Any], study: StudySettings, run_id: str) -> str:
+def seed_note(row: Mapping[Any, Any], study: StudySettings, run_id: str) -> str:
     """The page of one run. `row`: its row of runs.csv."""
     threshold = study.analysis.primary.threshold
     epochs, reached = threshold_columns(threshold)
@@ -121,7 +120,7 @@ def seed_note(row: Mapping[str, Any], study: StudySettings, run_id: str) -> str:
     )
 
 
-def _title(row: Mapping[str, Any], study: StudySettings) -> str:
+def _title(row: Mapping[Any, Any], study: StudySettings) -> str:
     """Arm and width, and the settings that are not the study's default ones."""
     label = look(row["arm"]).label
     parts = [f"{label[0].upper()}{label[1:]} (`{row['arm']}`)", f"width {row['width']}"]
@@ -130,5 +129,5 @@ def _title(row: Mapping[str, Any], study: StudySettings) -> str:
 
 
 def _verdicts(claims: pd.DataFrame) -> str:
-    rows = [f"| {row.claim} | **{row.verdict}** | {row.sentence} |" for row in claims.itertuples()]
+    rows = [f"| {row.claim} | **{row.verdict}** | {row.sentence} |" for row in each_row(claims)]
     return "\n".join(["| claim | verdict | |", "|---|---|---|", *rows])

@@ -27,21 +27,20 @@ import pandas as pd
 from mlflow.entities import DatasetInput
 
 from bnstudy.analysis.outcomes import REFERENCE, log_ratio
+from bnstudy.config.cell import SETTINGS
 from bnstudy.config.models import Study
-from bnstudy.config.plan import SETTINGS
 from bnstudy.experiment.schedules import log_spaced_epochs
-from bnstudy.files import check_digests, digest_files, read_csv, read_json, read_parquet, write_json
+from bnstudy.files import check_digests, digest_files, read_json, read_parquet, write_json
 from bnstudy.report import cell_curves, style
+from bnstudy.report.tables import each_row
 from bnstudy.tracking import notes, views
 from bnstudy.tracking.artifacts import dataset_input, save_model, save_weights
 
-Row = Mapping[str, Any]
+Row = Mapping[Any, Any]
+Claims = pd.DataFrame | None  # claims.csv, once it is there
 Files = Iterator[tuple[Path, str | None]]  # a file or folder, and the artifact folder it goes to
-LOSSES = {  # as MLflow calls them; the last is there for minibatches only
-    "train_loss": "loss/train",
-    "test_loss": "loss/test",
-    "train_loss_eval": "loss/train_eval",
-}
+LOSSES = ["train_loss", "test_loss", "train_loss_eval"]  # the last is there for minibatches only
+CURVES = {loss: f"loss/{loss.replace('_loss', '')}" for loss in LOSSES}  # as MLflow calls them
 CHECKPOINT = "checkpoint.safetensors"
 QUARTILES = {"_q1": 0.25, "": 0.5, "_q3": 0.75}
 
@@ -89,27 +88,38 @@ class Block(NamedTuple):
 
 
 class Sources:
-    """What all runs of a scope are described from; each block's curves are read once."""
+    """What all runs of a scope are described from; each block's curves are read once.
+
+    `records`: the blocks' record.json, each beside its block's other files. `experiments`:
+    experiments.csv. DamagedFile if weights are not those that their record describes.
+    """
 
     def __init__(
-        self, study: Study, directory: Path, blocks: Mapping[str, Block], experiments: pd.DataFrame
+        self, study: Study, directory: Path, records: Iterable[Path], experiments: pd.DataFrame
     ) -> None:
-        self.study, self.directory, self.blocks = study, directory, blocks
+        self.study, self.directory, self.experiments = study, directory, experiments
+        self.blocks: dict[str, Block] = {}  # by run_key
+        for path in records:
+            block = Block(path.parent, read_json(path))
+            # The format of weights has no checksum of its own.
+            check_digests([block.folder / CHECKPOINT], block.record["files"])
+            self.blocks |= dict.fromkeys(block.record["run_keys"].values(), block)
         # By cell: the experiments that ask for it, and the seeds that each asks for.
         self.asking: dict[str, list[tuple[str, range]]] = defaultdict(list)
-        for row in experiments.itertuples():
+        for row in each_row(experiments):
             seeds = range(row.first_seed, row.first_seed + row.seeds)
             self.asking[row.cell].append((row.experiment, seeds))
         self.block_curves = cache(self._block_curves)
 
     def curves(self, run_key: str, seed: int) -> pd.DataFrame:
         """One run's losses, at those epochs that are logged."""
-        block = self.blocks[run_key]
-        return self.block_curves(block.folder, block.record["settings"]["epochs"]).loc[seed]
+        folder, record = self.blocks[run_key]
+        curves = self.block_curves(folder, record["settings"]["epochs"])
+        return curves.loc[[seed]].droplevel("seed")
 
     def curves_of(self, runs: pd.DataFrame) -> pd.DataFrame:
         """Those of several runs below each other: seed, epoch and losses."""
-        curves = {row.seed: self.curves(row.run_key, row.seed) for row in runs.itertuples()}
+        curves = {row.seed: self.curves(row.run_key, row.seed) for row in each_row(runs)}
         return pd.concat(curves, names=["seed"]).reset_index()
 
     def _block_curves(self, folder: Path, epochs: int) -> pd.DataFrame:
@@ -120,37 +130,26 @@ class Sources:
 
 
 def expected_runs(
-    runs: pd.DataFrame,
-    records: Iterable[str | Path],
-    study: Study,
-    directory: Path,
-    *,
-    experiments: pd.DataFrame,
-    progress: Mapping[str, float] | None = None,
+    runs: pd.DataFrame, sources: Sources, progress: Mapping[str, float]
 ) -> list[TrackedRun]:
     """Every cell, then every seed, of the table `runs` (runs.csv of the scope).
 
-    `records`: the blocks' record.json, each beside its block's other files. `experiments`: the
-    scope's experiments.csv. `progress`: cells that still train, by name, with their share done.
-    MissingRecord if a run has no record, DamagedFile if weights are not those that their record
-    describes.
+    `progress`: cells that still train, by name, with their share done. MissingRecord if a run has
+    no record.
     """
     if runs.empty:
         return []
-    blocks = _blocks_by_key(records)
-    missing = [key for key in runs.run_key if key not in blocks]
-    if missing:
+    if missing := [key for key in runs.run_key if key not in sources.blocks]:
         raise MissingRecord(
-            f"run {missing[0]} of runs.csv is in none of the {len(blocks)} runs' record.json; "
-            "run the pipeline again (`make`): it collects the tables from the records"
+            f"run {missing[0]} of runs.csv is in none of the {len(sources.blocks)} runs' "
+            "record.json; run the pipeline again (`make`): it collects the tables from the records"
         )
-    sources = Sources(study, directory, blocks, experiments)
     runs = runs.assign(parent=runs.run_key.map(cell_key))
-    runs["counted"] = _counted(runs, study)
-    runs["typical"] = _typical(runs, experiments)
+    runs["counted"] = _counted(runs, sources.study)
+    runs["typical"] = _typical(runs, sources.experiments)
     others = [setting for setting in SETTINGS if setting not in ("arm", "width")]
     cells = [
-        _cell(group, peers, sources, (progress or {}).get(group.cell.iloc[0]))
+        _cell(group, peers, sources, progress.get(group.cell.iloc[0]))
         for _, peers in runs.groupby(others, sort=False)
         for _, group in peers.groupby("parent", sort=False)
     ]
@@ -160,13 +159,6 @@ def expected_runs(
 def cell_key(run_key: str) -> str:
     """The key of the cell to which a run belongs: its own without the seed."""
     return re.sub(r"-s\d+-(?=[0-9a-f]+$)", "-", run_key)
-
-
-def _blocks_by_key(records: Iterable[str | Path]) -> dict[str, Block]:
-    blocks = [Block(Path(path).parent, read_json(path)) for path in records]
-    for block in blocks:  # the format of weights has no checksum of its own
-        check_digests([block.folder / CHECKPOINT], block.record["files"])
-    return {key: block for block in blocks for key in block.record["run_keys"].values()}
 
 
 def _counted(runs: pd.DataFrame, study: Study) -> pd.Series:
@@ -183,7 +175,7 @@ def _typical(runs: pd.DataFrame, experiments: pd.DataFrame) -> pd.Series:
     what an experiment with a single seed is about, such as the article's own run.
     """
     reasons = pd.Series("", runs.index)
-    for only in experiments[experiments.seeds == 1].itertuples():
+    for only in each_row(experiments[experiments.seeds == 1]):
         is_it = (runs.cell == only.cell) & (runs.seed == only.first_seed)
         reasons[is_it] = f"the only seed of the experiment {only.experiment}"
     for _, cell in runs[runs.counted & np.isfinite(runs.final_test_loss)].groupby("parent"):
@@ -210,7 +202,7 @@ def _seed(row: Row, sources: Sources) -> TrackedRun:
         experiments=[name for name, seeds in sources.asking[row["cell"]] if seed in seeds],
         note=lambda ids, _: notes.seed_note(row, study, ids[row["run_key"]]),
         parent=row["parent"],
-        curves=lambda: sources.curves(row["run_key"], seed).rename(columns=LOSSES),
+        curves=lambda: sources.curves(row["run_key"], seed).rename(columns=CURVES),
         datasets=lambda: [dataset_input(sources.directory, block.folder.name, record, seed)],
         files_name="weights and model" if typical else "weights",
         files=partial(_weights, block, record["seeds"].index(seed), bool(typical)),
@@ -220,7 +212,7 @@ def _seed(row: Row, sources: Sources) -> TrackedRun:
 
 def _metric_names(row: Row | pd.DataFrame) -> list[str]:
     """The columns of runs.csv that say how a run ended: those after its status, up to `seconds`."""
-    names = list(row)
+    names = [str(name) for name in row]
     return names[names.index("status") + 1 : names.index("seconds") + 1]
 
 
@@ -277,11 +269,11 @@ def _summary(runs: pd.DataFrame, peers: pd.DataFrame) -> dict[str, float]:
     names = _metric_names(runs)
     values = runs[names].astype(float)
     spread = [n for n in names if n.startswith(("final_train_loss", "final_test_loss", "epochs_"))]
-    summary = values.quantile(0.5, interpolation="lower").to_dict()
+    summary = dict(zip(names, values.quantile(0.5, interpolation="lower"), strict=True))
     for suffix in ("_q1", "_q3"):
         quartiles = values[spread].quantile(QUARTILES[suffix], interpolation="nearest")
         summary |= {f"{name}{suffix}": value for name, value in quartiles.items()}
-    arm, width = runs.arm.iloc[0], runs.width.iloc[0]
+    arm, width = runs.arm.iloc[0], int(runs.width.iloc[0])
     if arm != REFERENCE:
         ratios = log_ratio(peers, width, "final_test_loss", arm)
         if len(ratios):
@@ -293,7 +285,7 @@ def _quartile_curves(curves: pd.DataFrame) -> pd.DataFrame:
     """Median and quartiles over the seeds at each epoch, one metric per column."""
     by_epoch = curves.groupby("epoch")
     columns = {}
-    for (loss, name), (suffix, q) in product(LOSSES.items(), QUARTILES.items()):
+    for (loss, name), (suffix, q) in product(CURVES.items(), QUARTILES.items()):
         columns[f"{name}{suffix}"] = by_epoch[loss].quantile(q)
     return pd.DataFrame(columns)
 
@@ -308,21 +300,20 @@ def _cell_figure(curves: pd.DataFrame, row: Any, folder: Path) -> Files:
 
 
 def expected_study(
-    study: Study, files: Sequence[Path], scope: str, seeds: Sequence[TrackedRun]
+    study: Study, files: Sequence[Path], claims: Claims, scope: str, runs: Sequence[TrackedRun]
 ) -> TrackedRun:
     """The run of a whole scope: its files, its settings and its verdicts.
 
-    `files`: those of results/ to show; what is not there is left out. `seeds`: its trained runs;
+    `files`: those of results/ to show. `runs`: all others;
     without any (a study of gradients alone, say) it is dated by its files.
     """
-    files = [path for path in files if path.exists()]
+    seeds = [run for run in runs if run.level == "seed"]
     settings = study.model_dump(mode="json")
-    claims = next((read_csv(path) for path in files if path.name == "claims.csv"), None)
     keys = "".join(sorted(run.key for run in seeds))
     name = scope.strip("/") or "default"
     tags = {"study": study.mlflow.experiment, "scope": name, "config_digest": _digest(settings)}
     if claims is not None:
-        tags |= {f"verdict {row.claim}": row.verdict for row in claims.itertuples()}
+        tags |= {f"verdict {row.claim}": row.verdict for row in each_row(claims)}
     times = [round(path.stat().st_mtime * 1000) for path in files]
     return TrackedRun(
         key=f"study-{name}-{hashlib.sha256(keys.encode()).hexdigest()[:12]}",

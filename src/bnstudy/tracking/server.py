@@ -55,26 +55,21 @@ def writing(uri: str, directory: Path) -> Iterator[MlflowClient]:
             gc.unfreeze()
 
 
-def experiment(client: MlflowClient, name: str, artifacts: str | None) -> str:
-    """The id of the experiment `name`, created, or restored from the bin, if need be."""
+def experiment(client: MlflowClient, name: str, uri: str, directory: Path) -> str:
+    """The id of the experiment `name`, created, or restored from the bin, if need be.
+
+    Its artifacts lie in `directory`, by an absolute path that is fixed once for all; a server
+    decides for itself.
+    """
     # The kind makes the UI open on the runs instead of its GenAI pages.
     tags = {"mlflow.experimentKind": "custom_model_development"}
     found = client.get_experiment_by_name(name)
     if found is None:
-        return client.create_experiment(name, artifacts, tags)
+        folder = (directory / "mlruns" / re.sub(r"[^\w.-]+", "-", name)).as_uri()
+        return client.create_experiment(name, folder if database_of(uri, directory) else None, tags)
     if found.lifecycle_stage == "deleted":
         client.restore_experiment(found.experiment_id)
     return found.experiment_id
-
-
-def artifact_location(uri: str, directory: Path, name: str) -> str | None:
-    """Where a local experiment keeps its artifacts: absolute, since it is fixed once for all.
-
-    None for a server, which decides for itself.
-    """
-    if database_of(uri, directory) is None:
-        return None
-    return (directory / "mlruns" / re.sub(r"[^\w.-]+", "-", name)).as_uri()
 
 
 def without_password(text: str) -> str:
