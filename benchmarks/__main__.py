@@ -22,8 +22,8 @@ def main() -> None:
     import torch
 
     from benchmarks import report, scaling, speed
-    from bnstudy.figures.style import save
     from bnstudy.files import atomic, read_csv, write_csv, write_json
+    from bnstudy.report.style import save
 
     torch.set_num_threads(1)
     results = options.output
@@ -61,8 +61,8 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     add = parser.add_argument
     add("--widths", type=int, nargs="+", default=[10, 30, 100, 300, 1000])
-    add("--replicates", type=int, nargs="+", default=[10, 1, 30],
-        help="the first at all widths, the others at 10 and 300 only")  # fmt: skip
+    at = "the first at all widths, the others at 10 and 300 only"
+    add("--replicates", type=int, nargs="+", default=[10, 1, 30], help=at)
     add("--repeats", type=int, default=7)
     add("--seconds", type=float, default=0.2, help="a sample lasts, or two epochs")
     add("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))

@@ -1,6 +1,6 @@
 """What scaling.py runs in processes of its own: `python -m benchmarks.jobs KIND OPTIONS`.
 
-OPTIONS are JSON; the answer is a line of JSON. `core`, if given, is the core to stay on.
+OPTIONS are JSON; the answer is one line of JSON. `core`, if given, is the core to stay on.
 """
 
 import json
@@ -10,6 +10,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+SNAPSHOTS = 24  # points of a run, as in config.yaml
 
 
 def slopes(width: int, arm: str, repeats: int, seconds: float) -> dict:
@@ -44,25 +46,23 @@ def worker(width: int, arm: str) -> None:
 
 def memory(width: int, seeds: int, epochs: int) -> dict:
     """Peak memory of a training job with its files, as the workflow runs it."""
-    from benchmarks.problem import BATCH_NORM, LEARNING_RATE, TEST_SIZE, TRAIN_SIZE, data_of
-    from bnstudy.blocks import BlockFiles, train_block
-    from bnstudy.files import write_data
+    from benchmarks.problem import data_of, settings_of
+    from bnstudy.experiment.block import BlockFiles, train_block
+    from bnstudy.experiment.data import write_data
+    from bnstudy.experiment.schedules import log_spaced_epochs
 
-    settings = {
-        "dataset": {"train_size": TRAIN_SIZE, "test_size": TEST_SIZE},
-        "training": {"epochs": epochs, "learning_rate": LEARNING_RATE},
-        "batch_norm": BATCH_NORM,
-    }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_data(folder / "data.npz", data_of(seeds))
-        names = "curves.parquet", "measures.parquet", "weights.safetensors", "record.json"
-        files = BlockFiles(*(folder / name for name in names))
+        write_data(folder / "data.npz", data_of(range(seeds)))
         start = time.perf_counter()
         train_block(
-            folder / "data.npz", files, arm="batch", width=width, seeds=list(range(seeds)),
-            settings=settings, measured={"points": 3, "saturation": 0.95},
-        )  # fmt: skip
+            folder / "data.npz",
+            BlockFiles(*(folder / file for file in BlockFiles._fields)),
+            seeds=range(seeds),
+            settings=settings_of("batch", width, epochs=epochs),
+            code="",
+            snapshot_epochs=log_spaced_epochs(epochs, SNAPSHOTS).tolist(),
+        )
         return {"peak_mb": _peak_memory(), "seconds": time.perf_counter() - start}
 
 

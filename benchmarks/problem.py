@@ -1,16 +1,18 @@
 """What every system trains: the article's problem, with the same data and initial weights."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bnstudy.data import Data, make_data
-from bnstudy.networks import Network, initial_weights, make_network
+from bnstudy.config.cell import ARTICLE, Cell
+from bnstudy.experiment.data import Data, make_data
+from bnstudy.experiment.layers import initial_weights
 
 TRAIN_SIZE, TEST_SIZE = 1000, 300
-LEARNING_RATE = 1e-3
+LEARNING_RATE = ARTICLE["learning_rate"]
 RANGES = {"r": (-1.0, 1.0), "g": (-1.0, 1.0), "b": (-1.0, 1.0)}
 BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-6, "correction": 1}
 ARMS = ("none", "batch")
@@ -21,27 +23,30 @@ Run = Callable[[int], np.ndarray]
 Prepare = Callable[[str, int, int], Run]
 
 
-def data_of(replicates: int) -> Data:
-    """The datasets of seeds 0, 1, ..., float64."""
-    return make_data(range(replicates), TRAIN_SIZE, TEST_SIZE, RANGES)
+def settings_of(arm: str, width: int, **others: Any) -> dict[str, Any]:
+    """A training job's settings: the article's, but for `others`."""
+    cell = Cell(arm=arm, width=width, **ARTICLE | others)
+    members = {"arm_settings": {}, "task_settings": {}, "optimizer_settings": {}}
+    shared = {"batch_norm": BATCH_NORM, "device": "cpu"}
+    return {"cell": cell.name, **cell.values(), **members, **shared}
 
 
-def tensors_of(replicates: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def data_of(seeds: Iterable[int]) -> Data:
+    """Their datasets, float64."""
+    sizes = {"train_size": TRAIN_SIZE, "test_size": TEST_SIZE}
+    return make_data(seeds, ARTICLE["task"], ARTICLE["inputs"], ranges=RANGES, **sizes)
+
+
+def tensors_of(seeds: Iterable[int]) -> list[Tensor]:
     """Train inputs and targets (R, 1000, 3), test inputs and targets (R, 300, 3)."""
-    data = data_of(replicates)
-    arrays = data.train_inputs, data.train_targets, data.test_inputs, data.test_targets
-    return tuple(torch.from_numpy(array) for array in arrays)
+    _, *arrays = data_of(seeds).arrays().values()
+    return [torch.from_numpy(array) for array in arrays]
 
 
-def weights_of(width: int, replicates: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def weights_of(width: int, replicates: int) -> tuple[Tensor, ...]:
     """W₁ (R, 3, width), b₁ (R, 1, width), W₂ (R, width, 3), b₂ (R, 1, 3), as the article draws."""
     draws = [initial_weights(seed, width).values() for seed in range(replicates)]
     return tuple(torch.stack(tensors) for tensors in zip(*draws, strict=True))
-
-
-def network_of(arm: str, width: int, replicates: int) -> Network:
-    """This project's networks of seeds 0, 1, ..."""
-    return make_network(arm, width, range(replicates), batch_norm=BATCH_NORM)
 
 
 def per_sample(train: Sequence, test: Sequence) -> np.ndarray:

@@ -11,15 +11,11 @@ from matplotlib.figure import Figure
 
 from benchmarks.problem import ARMS
 from benchmarks.systems import SYSTEMS
-from bnstudy.blocks import processor
-from bnstudy.figures.style import ARM_LABELS, plain_log_ticks, subplots
+from bnstudy.experiment.block import processor
+from bnstudy.report.style import look, plain_log_ticks, subplots
 
 PACKAGES = ("torch", "numpy", "numba", "llvmlite", "jax", "jaxlib")
-COLOURS = {
-    "original": "#000000", "modules": "#CC79A7", "vmap": "#E69F00", "compile": "#56B4E9",
-    "jax": "#0072B2", "jax-folded": "#0072B2", "ours": "#D55E00", "limit": "0.5",
-}  # fmt: skip
-DASHED = ("jax-folded", "limit")
+LABELS = {arm: look(arm).label for arm in ARMS}
 TARGETS = [  # width, peer, at least so many times slower than bnstudy: with BN, without
     (300, "original", {"batch": 30, "none": 22}),
     (300, "jax", {"batch": 3, "none": 1.5}),
@@ -48,16 +44,16 @@ def machine(load_before: float | None) -> dict:
 
 
 def speed_table(speed: pd.DataFrame, missing: pd.DataFrame, machine: dict) -> str:
-    """Markdown: milliseconds a model-epoch and times slower than bnstudy, a column a width."""
+    """Markdown: milliseconds per model-epoch, times slower than bnstudy; one column per width."""
     main = _main_replicates(speed)
     widths = sorted(speed.width.unique())
     lines = [
-        f"Milliseconds a model-epoch (train step and test), {main} replicates, one core of "
+        f"Milliseconds per model-epoch (train step and test), {main} replicates, one core of "
         f"{machine['processor']} ({machine['vector_instructions']}); medians. In brackets: times "
         "as slow as bnstudy.",
     ]
     for arm in ARMS:
-        header = [ARM_LABELS[arm], *(f"width {width}" for width in widths)]
+        header = [LABELS[arm], *(f"width {width}" for width in widths)]
         lines += ["", _line(header), _line(["---"] * len(header))]
         for name, system in SYSTEMS.items():
             rows = _curve(speed, arm, name)
@@ -74,12 +70,13 @@ def speed_table(speed: pd.DataFrame, missing: pd.DataFrame, machine: dict) -> st
         cells = list(others[["width", "replicates"]].drop_duplicates().itertuples(index=False))
         for arm in ARMS:
             heads = (f"width {c.width} × {c.replicates}" for c in cells)
-            header = [ARM_LABELS[arm], *heads]
+            header = [LABELS[arm], *heads]
             lines += ["", _line(header), _line(["---"] * len(header))]
             for name in others.system.unique():
                 rows = others[(others.arm == arm) & (others.system == name)]
-                found = (rows[(rows.width == c.width) & (rows.replicates == c.replicates)]
-                         for c in cells)  # fmt: skip
+                found = (
+                    rows[(rows.width == c.width) & (rows.replicates == c.replicates)] for c in cells
+                )
                 if len(rows):
                     texts = (_text(r.iloc[0], name) if len(r) else "–" for r in found)
                     lines.append(_line([SYSTEMS[name].label, *texts]))
@@ -102,7 +99,7 @@ def targets_table(speed: pd.DataFrame, scaling: pd.DataFrame, machine: dict) -> 
 
 
 def draw(speed: pd.DataFrame) -> Figure:
-    """Cost of a model-epoch against width, a line a system; a panel an arm."""
+    """Cost of a model-epoch against width, one line per system, one panel per arm."""
     figure, axes = subplots(1, 2, sharey=True, figsize=(6.6, 3.6))
     widths = sorted(speed.width.unique())
     for panel, arm in zip(axes, ARMS, strict=True):
@@ -111,26 +108,35 @@ def draw(speed: pd.DataFrame) -> Figure:
             rows = _curve(speed, arm, name)
             if not len(rows):
                 continue
-            style = {"color": COLOURS[name], "linestyle": "--" if name in DASHED else "-"}
-            panel.plot(rows.width, rows.ms, marker="o", markersize=2.5, **style)
-            panel.fill_between(rows.width, rows.ms_low, rows.ms_high, alpha=0.2, linewidth=0,
-                               color=COLOURS[name])  # fmt: skip
+            colour, line = SYSTEMS[name].colour, SYSTEMS[name].line
+            panel.plot(
+                rows.width, rows.ms, marker="o", markersize=2.5, color=colour, linestyle=line
+            )
+            panel.fill_between(
+                rows.width, rows.ms_low, rows.ms_high, alpha=0.2, linewidth=0, color=colour
+            )
             ends[name] = rows.ms.iloc[-1]
-        panel.set(xscale="log", yscale="log", xlabel="width (hidden units)", title=ARM_LABELS[arm])
+        panel.set(xscale="log", yscale="log", xlabel="width (hidden units)", title=LABELS[arm])
         plain_log_ticks(panel.xaxis, widths)
         if len(widths) > 1:
             panel.set_xlim(widths[0] / 1.2, widths[-1] * 1.15)
         for name, height in _apart(ends, 0.05 * _decades(speed)).items():
             panel.annotate(
-                SYSTEMS[name].label, (1.0, height), xycoords=panel.get_yaxis_transform(),
-                xytext=(3, 0), textcoords="offset points", va="center", fontsize=7,
-                color=COLOURS[name], annotation_clip=False,
-            )  # fmt: skip
+                SYSTEMS[name].label,
+                (1.0, height),
+                xycoords=panel.get_yaxis_transform(),
+                xytext=(3, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=7,
+                color=SYSTEMS[name].colour,
+                annotation_clip=False,
+            )
     low, high = np.log10(speed.ms.min()), np.log10(speed.ms.max())
     ticks = [10.0**k for k in range(int(np.floor(low)), int(np.ceil(high)) + 1)]
     axes[0].set_ylim(10 ** (low - 0.15), 10 ** (high + 0.25))
     plain_log_ticks(axes[0].yaxis, ticks)
-    axes[0].set_ylabel("ms a model-epoch")
+    axes[0].set_ylabel("ms per model-epoch")
     return figure
 
 
@@ -188,7 +194,7 @@ def _speed_targets(speed: pd.DataFrame):
     main = _main_replicates(speed)
     row = speed[speed.replicates == main].set_index(["system", "arm", "width"])
     for arm in ("batch", "none"):
-        label = ARM_LABELS[arm]
+        label = LABELS[arm]
         if ("limit", arm, 300) in row.index:
             r = row.loc["limit", arm, 300]
             ratios = 1 / r.times_ours, 1 / r.times_high, 1 / r.times_low
@@ -197,21 +203,21 @@ def _speed_targets(speed: pd.DataFrame):
         for arm, bound in bounds.items():
             if (peer, arm, width) in row.index:
                 r = row.loc[peer, arm, width]
-                text = f"width {width} {ARM_LABELS[arm]}: {SYSTEMS[peer].label} slower by"
+                text = f"width {width} {LABELS[arm]}: {SYSTEMS[peer].label} slower by"
                 ratios = r.times_ours, r.times_low, r.times_high
                 yield f"{text} ≥ {bound:g} ×", *ratios, "≥", bound
     for arm in ("batch", "none"):
         if {("ours", arm, 300), ("ours", arm, 1000)} <= set(row.index):
             wide, reference = row.loc["ours", arm, 1000], row.loc["ours", arm, 300]
             ratios = (wide[c] / reference.ms * 0.3 for c in ("ms", "ms_low", "ms_high"))
-            text = f"width 1000 {ARM_LABELS[arm]}: cost a unit over that at 300, ≤ 1.15 ×"
+            text = f"width 1000 {LABELS[arm]}: cost per unit over that at 300, ≤ 1.15 ×"
             yield text, *ratios, "≤", 1.15
 
 
 def _scaling_targets(scaling: pd.DataFrame):
     for r in scaling.itertuples():
         values = r.value, r.low, r.high
-        place = f"width {r.width:g} {ARM_LABELS[r.arm]}" if pd.notna(r.width) else ""
+        place = f"width {r.width:g} {LABELS[r.arm]}" if pd.notna(r.width) else ""
         match r.quantity.split():
             case ["slope", *_]:
                 yield f"{place}: {r.quantity}, 1 ± 0.1", *values, "±", 1.0
@@ -225,9 +231,8 @@ def _scaling_targets(scaling: pd.DataFrame):
 
 
 def _verdict(text: str, value: float, low: float, high: float, sense: str, bound: float) -> str:
-    met = {
-        "≤": value <= bound, "≥": value >= bound, "±": abs(value - bound) <= 0.1,
-    }[sense]  # fmt: skip
+    kept = {"≤": value <= bound, "≥": value >= bound, "±": abs(value - bound) <= 0.1}
+    met = kept[sense]
     spread = f" ({low:.3g} to {high:.3g})" if low != high else ""
     if sense == "±":
         missed = f"missed by {abs(value - bound) - 0.1:.2g}, {'above' if value > 1 else 'below'}"

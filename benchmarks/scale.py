@@ -3,7 +3,8 @@
 Planning: a dry run of 100 widths × 1,000 seeds × 2 arms, for several block sizes. Tracking: the
 study of scale.yaml, 10,000 runs that are cheap to train, to a fresh SQLite database. Browsing:
 what the UI asks a server for when it opens that experiment. Storage: what a finished study's runs
-take on the disk. Writes a table each to results/scale/ here.
+take on the disk. Writes one table for each to
+results/scale/ here.
 """
 
 import argparse
@@ -32,9 +33,13 @@ from bnstudy.files import read_csv, read_json, write_csv
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 BLOCK_SIZES = (1000, 100, 10)
-PLAN = {"widths": list(range(10, 1001, 10)), "seeds": {"first": 1000, "count": 1000}}
-ONE_JOB = "results/training/none/width_10/seeds_1000/record.json"  # as a cluster's node plans it
-TABLES = ["curves", "runs"]  # and with `track_runs` all that is wanted: no probes, no statistics
+LARGE = {
+    "seeds": {"study": {"first": 1000, "count": 1000}},
+    "experiments": {"grid": {"width": list(range(10, 1001, 10))}},
+    "default_experiments": ["grid"],
+}
+ONE_JOB = "results/runs/none-w10/seeds_1000/record.json"  # as a cluster's node plans it
+TABLES = ["curves", "runs"]  # and with `track_runs` all that is wanted: no statistics
 
 log = logging.getLogger(__name__)
 
@@ -65,18 +70,20 @@ def cost(command: list[str], folder: Path) -> Cost:
 
 def snakemake(folder: Path, settings: Path, *arguments: str) -> Cost:
     """The workflow's command on the study of `settings`, in `folder`."""
-    command = [
-        sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
-        "--workflow-profile", str(ROOT / "profiles/default"), "--configfile", str(settings),
-    ]  # fmt: skip
-    return cost([*command, *arguments], folder)
+    places = {
+        "--snakefile": ROOT / "Snakefile",
+        "--workflow-profile": ROOT / "profiles/default",
+        "--configfile": settings,
+    }
+    options = [str(word) for option in places.items() for word in option]
+    return cost([sys.executable, "-m", "snakemake", *options, *arguments], folder)
 
 
 def planning(block_size: int) -> list[dict]:
     """A dry run of the large grid: jobs, seconds, memory."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Path(folder) / "large.yaml"
-        settings.write_text(yaml.safe_dump({"grid": PLAN, "training": {"block_size": block_size}}))
+        settings.write_text(yaml.safe_dump(LARGE | {"training": {"block_size": block_size}}))
         dry_run = ["--dry-run", "--quiet", "all", "--cores", "1"]
         plan = snakemake(Path(folder), settings, *dry_run)
         one = snakemake(Path(folder), settings, *dry_run, ONE_JOB)
@@ -121,8 +128,11 @@ def browsing(folder: Path) -> list[dict]:
     with serving(folder) as uri:
         found = ask(uri, "experiments/get-by-name?experiment_name=scale")
         experiment = found["experiment"]["experiment_id"]
-        search = {"experiment_ids": [experiment], "max_results": 100,
-                  "order_by": ["attributes.start_time DESC"]}  # fmt: skip
+        search = {
+            "experiment_ids": [experiment],
+            "max_results": 100,
+            "order_by": ["attributes.start_time DESC"],
+        }
         filtered = search | {"filter": 'params.arm = "batch" and params.width = "5"'}
         by_metric = search | {"order_by": ["metrics.final_test_loss ASC"]}
         ids = [run["info"]["run_id"] for run in ask(uri, "runs/search", search)["runs"][:10]]
@@ -142,20 +152,18 @@ def browsing(folder: Path) -> list[dict]:
 
 
 def storage(results: Path) -> list[dict]:
-    """Bytes a run of a finished study's files, by width."""
-    records = sorted((results / "training").rglob("record.json"))
-    blocks = [(read_json(record), record.parent) for record in records]
+    """kB per run of the files of a finished study's default experiments, by width."""
+    runs = read_csv(results / "tables/runs.csv")
     rows = []
-    for name in ("curves.parquet", "measures.parquet", "checkpoint.safetensors"):
-        for width in sorted({record["width"] for record, _ in blocks}):
-            here = [(len(r["seeds"]), f) for r, f in blocks if r["width"] == width]
-            size = sum((folder / name).stat().st_size for _, folder in here)
-            per_run = size / sum(seeds for seeds, _ in here)
-            rows.append(row(name, f"width {width}", per_run / 1000, "kB a run"))
-    runs = sum(len(record["seeds"]) for record, _ in blocks)
+    for name in ("curves.parquet", "snapshots.safetensors", "checkpoint.safetensors"):
+        for width, cells in runs.groupby("width").cell.unique().items():
+            folders = [f.parent for c in cells for f in (results / "runs" / c).rglob(name)]
+            size = sum((folder / name).stat().st_size for folder in folders)
+            seeds = sum(len(read_json(folder / "record.json")["seeds"]) for folder in folders)
+            rows.append(row(name, f"width {width}", size / seeds / 1000, "kB per run"))
     for name in ("tables/curves.parquet", "tables/runs.csv"):
         size = (results / name).stat().st_size
-        rows.append(row(name, "all widths", size / runs / 1000, "kB a run"))
+        rows.append(row(name, "all widths", size / len(runs) / 1000, "kB per run"))
     return rows
 
 
@@ -175,11 +183,15 @@ def serving(folder: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1",
-               "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]  # fmt: skip
+    options = f"--port {port} --workers 1 --backend-store-uri sqlite:///mlflow.db".split()
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    server = subprocess.Popen(command, cwd=folder, env=os.environ | quiet,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    server = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", *options],
+        cwd=folder,
+        env=os.environ | quiet,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         uri = f"http://127.0.0.1:{port}"
         for _ in range(600):
@@ -204,12 +216,12 @@ def ask(uri: str, path: str, body: dict | None = None) -> dict:
 
 
 def row(quantity: str, detail: str, value: float, unit: str) -> dict:
-    """A line of the table."""
+    """One line of the table."""
     return {"quantity": quantity, "detail": detail, "value": float(f"{value:.4g}"), "unit": unit}
 
 
 def main() -> None:
-    """Measure, and write a table a part."""
+    """Measure, and write one table per part."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     parts = ("planning", "tracking", "browsing", "storage")

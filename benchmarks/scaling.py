@@ -73,10 +73,9 @@ def memory(cores: list[int]) -> list[dict]:
     with ThreadPoolExecutor(min(2, max(1, len(cores)))) as pool:
         found = list(pool.map(lambda job: _run("memory", job), reversed(jobs)))[::-1]
     return [
-        _row("peak memory", [answer["peak_mb"]], "MB", "batch", job["width"],
-             f"{job['seeds']} seeds, {job['epochs']} epochs")
-        for job, answer in zip(jobs, found, strict=True)
-    ]  # fmt: skip
+        _row("peak memory", [answer["peak_mb"]], "MB", "batch", width, f"{seeds} seeds, {n} epochs")
+        for (width, seeds, n), answer in zip(MEMORY_JOBS, found, strict=True)
+    ]
 
 
 def kernel() -> list[dict]:
@@ -92,10 +91,8 @@ def kernel() -> list[dict]:
 
 def _row(quantity, values, unit, arm, width, detail) -> dict:
     low, value, high = np.quantile(values, [0.25, 0.5, 0.75])
-    return {
-        "quantity": quantity, "arm": arm, "width": width, "detail": detail,
-        "value": value, "low": low, "high": high, "unit": unit,
-    }  # fmt: skip
+    row = {"quantity": quantity, "arm": arm, "width": width, "detail": detail}
+    return row | {"value": value, "low": low, "high": high, "unit": unit}
 
 
 def _on(cores: list[int]) -> dict:
@@ -109,10 +106,8 @@ def _command(kind: str, options: dict) -> list[str]:
 
 def _run(kind: str, options: dict, **environment: str) -> dict:
     """A job's answer. CalledProcessError where it failed; its errors are on the terminal."""
-    answer = subprocess.run(
-        _command(kind, options), env=os.environ | environment, stdout=subprocess.PIPE, text=True,
-        check=True,
-    )  # fmt: skip
+    command, changed = _command(kind, options), os.environ | environment
+    answer = subprocess.run(command, env=changed, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(answer.stdout.splitlines()[-1])
 
 

@@ -29,16 +29,19 @@ class Prepared:
     epochs: int
 
     def sample(self) -> float:
-        """Milliseconds a model-epoch."""
+        """Milliseconds per model-epoch."""
         start = time.perf_counter()
         self.run(self.epochs)
         return 1000 * (time.perf_counter() - start) / (self.epochs * self.replicates)
 
 
 def measure(
-    systems: Sequence[str], widths: Sequence[int], replicates: Sequence[int], repeats: int,
+    systems: Sequence[str],
+    widths: Sequence[int],
+    replicates: Sequence[int],
+    repeats: int,
     seconds: float,
-) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """All systems in all cells, `repeats` rounds.
 
     In a round every system is measured once in every cell, systems in rotating order, so that a
@@ -97,17 +100,22 @@ def _prepare_one(name: str, arm: str, width: int, replicates: int, seconds: floa
 
 
 def summarise(samples: pd.DataFrame) -> pd.DataFrame:
-    """A row a cell and system: the milliseconds' median, minimum and quartiles; and the ratio to
-    `ours` round by round, its median and quartiles."""
+    """One row per cell and system: the milliseconds' median, minimum and quartiles; and the ratio
+    to `ours` round by round, its median and quartiles."""
     ours = samples[samples.system == "ours"].set_index([*CELL, "round"]).ms
     index = pd.MultiIndex.from_frame(samples[[*CELL, "round"]])
     samples = samples.assign(ratio=samples.ms.to_numpy() / ours.reindex(index).to_numpy())
     groups = samples.groupby([*CELL, "system"], sort=False)
     return groups.agg(
-        samples=("ms", "size"), ms=("ms", "median"), ms_min=("ms", "min"),
-        ms_low=("ms", _lower), ms_high=("ms", _upper),
-        times_ours=("ratio", "median"), times_low=("ratio", _lower), times_high=("ratio", _upper),
-    ).reset_index()  # fmt: skip
+        samples=("ms", "size"),
+        ms=("ms", "median"),
+        ms_min=("ms", "min"),
+        ms_low=("ms", _lower),
+        ms_high=("ms", _upper),
+        times_ours=("ratio", "median"),
+        times_low=("ratio", _lower),
+        times_high=("ratio", _upper),
+    ).reset_index()
 
 
 def _lower(values: pd.Series) -> float:

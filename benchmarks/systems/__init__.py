@@ -12,7 +12,8 @@ from benchmarks.problem import Run
 
 @dataclass(frozen=True)
 class System:
-    """`label`: in tables and figures. `module`, `function`, `options`: what prepares it.
+    """`label`: in tables and figures; `colour`, `line`: there. `module`, `function`, `options`:
+    what prepares it.
 
     `batched`: trains replicates together, so that their number matters for the cost of each; the
     others train one model after another, and one is measured. `slow_to_prepare`: compiles for many
@@ -21,12 +22,14 @@ class System:
     """
 
     label: str
+    colour: str
     module: str
     function: str = "prepare"
     options: dict[str, Any] = field(default_factory=dict)
     batched: bool = True
     slow_to_prepare: bool = False
     arms: tuple[str, ...] = ("none", "batch")
+    line: str = "-"
 
     def prepare(self, arm: str, width: int, replicates: int) -> Run:
         """Ready to train replicates 0, 1, ..."""
@@ -35,12 +38,19 @@ class System:
 
 
 SYSTEMS = {
-    "original": System("original's loop", "original", batched=False),
-    "modules": System("PyTorch modules", "modules", batched=False),
-    "vmap": System("torch.func vmap", "functional"),
-    "compile": System("torch.compile", "compiled", slow_to_prepare=True),
-    "jax": System("JAX jit + scan", "jax_scan"),
-    "jax-folded": System("JAX, BN folded", "jax_scan", options={"fold": True}, arms=("batch",)),
-    "ours": System("bnstudy", "ours"),
-    "limit": System("the kernel alone", "ours", "prepare_limit"),
+    "original": System("original's loop", "#000000", "original", batched=False),
+    "modules": System("PyTorch modules", "#CC79A7", "modules", batched=False),
+    "vmap": System("torch.func vmap", "#E69F00", "functional"),
+    "compile": System("torch.compile", "#56B4E9", "compiled", slow_to_prepare=True),
+    "jax": System("JAX jit + scan", "#0072B2", "jax_scan"),
+    "jax-folded": System(
+        "JAX, BN folded",
+        "#0072B2",
+        "jax_scan",
+        options={"fold": True},
+        arms=("batch",),
+        line="--",
+    ),
+    "ours": System("bnstudy", "#D55E00", "ours"),
+    "limit": System("the kernel alone", "0.5", "ours", "prepare_limit", line="--"),
 }

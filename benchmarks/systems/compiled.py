@@ -17,7 +17,7 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's, as PyTorch has them
 
 def prepare(arm: str, width: int, replicates: int) -> Run:
     """Static shapes: each (arm, width, replicates) is compiled for itself, by the C++ compiler."""
-    x, t, test_x, test_t = tensors_of(replicates)
+    x, t, test_x, test_t = tensors_of(range(replicates))
     parameters, running = start(arm, width, replicates)
     first = {name: torch.zeros_like(p) for name, p in parameters.items()}
     second = {name: torch.zeros_like(p) for name, p in parameters.items()}

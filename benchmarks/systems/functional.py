@@ -52,7 +52,7 @@ def _error(p: Parameters, a: Tensor, t: Tensor) -> Tensor:
 
 def prepare(arm: str, width: int, replicates: int) -> Run:
     """vmap of the gradient and of the test loss; PyTorch's Adam on the stacked parameters."""
-    x, t, test_x, test_t = tensors_of(replicates)
+    x, t, test_x, test_t = tensors_of(range(replicates))
     parameters, running = start(arm, width, replicates)
     gradients_of = vmap(grad_and_value(train_loss, has_aux=True))
     test_losses_of = vmap(test_loss)

@@ -1,8 +1,9 @@
 """JAX: one model as a pure function, scan over epochs, lax.map over replicates, jit.
 
 Chosen by a trial of three forms on a busy machine, best of 3, 10 replicates: vmap over the
-replicates was about as fast at width 10 and about twice as slow at 100 to 1000; a call a replicate
-was slower by a fifth to a half. With one replicate the three differ by less than the noise.
+replicates was about as fast at width 10 and about twice as slow at 100 to 1000; one call per
+replicate was slower by a fifth to a half. With one replicate the three differ by less than the
+noise.
 """
 
 from functools import partial
@@ -24,7 +25,7 @@ def prepare(arm: str, width: int, replicates: int, *, fold: bool = False) -> Run
 
     A number of epochs is compiled when it is asked for first.
     """
-    data = tuple(jnp.asarray(tensor.numpy()) for tensor in tensors_of(replicates))
+    data = tuple(jnp.asarray(tensor.numpy()) for tensor in tensors_of(range(replicates)))
     state = _start(arm, width, replicates)
     loss = _folded_loss if fold and arm == "batch" else _train_loss
 
@@ -84,7 +85,7 @@ def _train_loss(p, running, x, t):
 
 
 def _folded_loss(p, running, x, t):
-    """`_train_loss` with BN, by the inputs' mean and covariance: see bnstudy.networks.BatchNorm."""
+    """`_train_loss` with BN by the inputs' moments, as in bnstudy.experiment.layers.BatchNorm."""
     centred = x - x.mean(0, keepdims=True)
     covariance = centred.T @ centred / (len(x) - BATCH_NORM["correction"])
     mean = x.mean(0, keepdims=True) @ p["W1"]

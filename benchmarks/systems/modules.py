@@ -13,18 +13,16 @@ from benchmarks.problem import (
     BATCH_NORM,
     LEARNING_RATE,
     Run,
-    data_of,
     one_after_another,
     per_sample,
+    tensors_of,
 )
-from bnstudy.networks import initial_weights
+from bnstudy.experiment.layers import initial_weights
 
 
 def train_one(arm: str, width: int, seed: int) -> Run:
     """One model's training."""
-    data = data_of(seed + 1).select([seed])
-    arrays = data.train_inputs, data.train_targets, data.test_inputs, data.test_targets
-    x, t, test_x, test_t = (torch.from_numpy(array[0]) for array in arrays)
+    x, t, test_x, test_t = (tensor[0] for tensor in tensors_of([seed]))
     layers = [nn.Linear(3, width), nn.Tanh(), nn.Linear(width, 3)]
     if arm == "batch":
         momentum = 1 - BATCH_NORM["momentum"]  # in PyTorch it weighs the new value

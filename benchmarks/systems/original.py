@@ -13,11 +13,11 @@ from benchmarks.problem import (
     BATCH_NORM,
     LEARNING_RATE,
     Run,
-    data_of,
     one_after_another,
     per_sample,
+    tensors_of,
 )
-from bnstudy.networks import initial_weights
+from bnstudy.experiment.layers import initial_weights
 
 
 class Points(Dataset):
@@ -45,7 +45,7 @@ class Linear(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """The article's BN: see bnstudy.networks.BatchNorm."""
+    """The article's BN: see bnstudy.experiment.layers.BatchNorm."""
 
     def __init__(self, width: int, momentum: float, epsilon: float, correction: int):
         super().__init__()
@@ -84,9 +84,7 @@ class Model(nn.Module):
 
 def train_one(arm: str, width: int, seed: int) -> Run:
     """One model's training."""
-    data = data_of(seed + 1).select([seed])
-    arrays = data.train_inputs, data.train_targets, data.test_inputs, data.test_targets
-    x, t, test_x, test_t = (torch.from_numpy(array[0]) for array in arrays)
+    x, t, test_x, test_t = (tensor[0] for tensor in tensors_of([seed]))
     train_loader = DataLoader(Points(x, t), batch_size=len(x), shuffle=False)
     test_loader = DataLoader(Points(test_x, test_t), batch_size=len(test_x), shuffle=False)
     model = Model(arm, width, seed)

@@ -22,8 +22,9 @@ def losses(system: str, arm: str, width: int = 20, replicates: int = 2, epochs: 
 def assert_same(theirs: np.ndarray, ours: np.ndarray) -> None:
     """Train losses to 1e-9, test losses to 1e-6.
 
-    Without the fold, the gradient of the bias before BN is rounding noise where it should be 0;
-    Adam makes steps of it, which the running mean follows with a lag (see test_training).
+    Where BN is not written as an affine map, the gradient of the bias before it is rounding noise
+    where it should be 0; Adam makes steps of it, which the running mean follows with a lag (see
+    test_training).
     """
     np.testing.assert_allclose(theirs[0], ours[0], rtol=1e-9)
     np.testing.assert_allclose(theirs[1], ours[1], rtol=1e-6)
