@@ -28,7 +28,7 @@ class Postgres:
 
     @staticmethod
     def programs() -> Path:
-        """Debian keeps them off the PATH, a folder a version."""
+        """Debian keeps them off the PATH, in one folder per version."""
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
         return Path(found[-1] if found else shutil.which("initdb") or "").parent
 
@@ -82,11 +82,10 @@ class MlflowServer:
     def __init__(self, database_uri: str, folder: Path):
         (port,) = free_ports(1)
         self.uri, self.folder, self.process = f"http://127.0.0.1:{port}", folder, None
-        self.command = [
-            sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
-            "--workers", "1", "--backend-store-uri", database_uri,
-            "--artifacts-destination", str(folder / "artifacts"),
-        ]  # fmt: skip
+        self.command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
+        self.command += ["--host", "127.0.0.1", "--port", str(port)]
+        self.command += ["--backend-store-uri", database_uri]
+        self.command += ["--artifacts-destination", str(folder / "artifacts")]
 
     def __enter__(self) -> "MlflowServer":
         self.start()
@@ -100,9 +99,13 @@ class MlflowServer:
         quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
         with (self.folder / "server.log").open("a") as log:
             self.process = subprocess.Popen(
-                self.command, env=os.environ | quiet, cwd=self.folder, stdout=log, stderr=log,
+                self.command,
+                env=os.environ | quiet,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         wait_until(self.healthy, f"the server; see {self.folder}/server.log", 120)
 
     def kill(self) -> None:

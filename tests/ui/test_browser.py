@@ -10,16 +10,23 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from bnstudy.tracking import ui, views
+from bnstudy.commands import ui
+from bnstudy.tracking import views
 from bnstudy.tracking.importer import MlflowClient
-from tests.small_study import make_study, track_study
+from tests.small_study import cell_of, make_study, track_study
 
 pytestmark = pytest.mark.ui
 OPTIONS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 PATIENCE = 60_000  # ms; a page takes a second or two
+BATCH, NONE = cell_of("batch"), cell_of("none")
 
 
 def browser_path() -> str:
@@ -90,22 +97,30 @@ def run_page(address: str, experiment: str, where: str) -> str:
 def test_the_experiment_page_lists_parents_which_open_their_children(open_page, experiment):
     page = open_page(views.links(experiment)["start"])
     runs = page.locator(".ag-root-wrapper")
-    for name in ("study", "batch w4", "none w4"):
+    for name in ("study", BATCH, NONE):
         expect(runs.get_by_role("link", name=name, exact=True)).to_be_visible()
-    child = runs.get_by_role("link", name="batch w4 s1000", exact=True)
+    child = runs.get_by_role("link", name=f"{BATCH} s1000", exact=True)
     expect(child).to_have_count(0)
-    parent = page.get_by_role("link", name="batch w4", exact=True)
+    parent = page.get_by_role("link", name=BATCH, exact=True)
     runs.locator(".ag-row").filter(has=parent).get_by_role("button").first.click()
     expect(child).to_be_visible()
 
 
 def test_the_table_shows_the_arms_and_what_decides_between_them(open_page, experiment):
     page = open_page(views.links(experiment)["table"])
-    for name in ("batch w4", "none w4"):
+    for name in (BATCH, NONE):
         expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
-    expect(page.get_by_role("link", name="batch w4 s1000", exact=True)).to_have_count(0)
+    expect(page.get_by_role("link", name=f"{BATCH} s1000", exact=True)).to_have_count(0)
     for column in ("final_test_loss", "test_loss_over_none"):
         expect(page.locator(f"[col-id='metrics.`{column}`'][role=columnheader]")).to_be_visible()
+
+
+def test_the_table_of_all_cells_shows_their_settings(open_page, experiment):
+    page = open_page(views.links(experiment)["cells"])
+    for name in (BATCH, NONE):
+        expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
+    for column in ("learning_rate", "batch_size"):
+        expect(page.locator(f"[col-id='params.`{column}`'][role=columnheader]")).to_be_visible()
 
 
 def test_the_chart_compares_the_curves_of_both_arms(open_page, experiment):
@@ -116,8 +131,8 @@ def test_the_chart_compares_the_curves_of_both_arms(open_page, experiment):
         lines = chart.locator(".scatterlayer .trace path.js-line")
         expect(lines.nth(1)).to_be_attached()
         colours = lines.evaluate_all("lines => lines.map(line => line.style.stroke)")
-        assert len(set(colours)) == 2, "a colour an arm"
-    for name in ("batch w4", "none w4"):
+        assert len(set(colours)) == 2, "one colour per arm"
+    for name in (BATCH, NONE):
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
 
 

@@ -1,6 +1,7 @@
 """docs/mlflow.md: its Python does what it says, on a small study."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ def test_the_page_s_python_runs(tmp_path, monkeypatch, capsys):
     page = (ROOT / "docs" / "mlflow.md").read_text().replace('"bnstudy"', '"study"')
     blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 3
-    names: dict = {}
+    names: dict[str, Any] = {}
     for block in blocks:
         exec(block, names)
     runs, table = names["runs"].set_index(["arm", "seed"]), table_of(tmp_path)

@@ -117,8 +117,13 @@ def _compared(scope: str, check: Check, ours: pd.DataFrame, published: pd.DataFr
     if missing := set(columns).union(check.key) - set(map(str, ours)):
         examples = [f"no column {c}" for c in sorted(missing)]
         return Outcome(scope, check, "different", largest=np.inf, examples=examples)
-    pairs = _indexed(published, check.key)[columns].join(
-        _indexed(ours, check.key)[columns], how="outer", lsuffix=" published", rsuffix=" ours"
+    pairs = pd.merge(
+        _indexed(published, check.key)[columns],
+        _indexed(ours, check.key)[columns],
+        how="outer",
+        left_index=True,
+        right_index=True,
+        suffixes=(" published", " ours"),
     )
     values = same = 0
     largest, examples = 0.0, []
