@@ -49,6 +49,15 @@ def _is_ours(file: Path) -> bool:
     return file.is_relative_to(PACKAGE)
 
 
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """The statements within `node`, at any depth; what they consist of would take most of the time
+    and holds neither imports nor docstrings."""
+    for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for statement in getattr(node, block, ()):
+            yield statement
+            yield from _statements(statement)
+
+
 @cache
 def _tree(file: Path) -> ast.Module:
     return ast.parse(file.read_text())
@@ -58,7 +67,7 @@ def _tree(file: Path) -> ast.Module:
 def _meaning(file: Path, looks: bool) -> str:
     """The source of a module without comments, docstrings and, unless wanted, looks."""
     tree = ast.parse(file.read_text())
-    for node in ast.walk(tree):
+    for node in [tree, *_statements(tree)]:
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(
             node, clean=False
         ):
@@ -71,8 +80,10 @@ def _meaning(file: Path, looks: bool) -> str:
 @cache
 def _read_beside(file: Path) -> list[Path]:
     """Files other than modules in the folder of `file` that it names, such as a style sheet."""
+    others = [path for path in file.parent.iterdir() if path.is_file() and path.suffix != ".py"]
+    if not others:
+        return []
     texts = {node.value for node in ast.walk(_tree(file)) if isinstance(node, ast.Constant)}
-    others = (path for path in file.parent.iterdir() if path.is_file() and path.suffix != ".py")
     return sorted(path for path in others if path.name in texts)
 
 
@@ -99,7 +110,7 @@ def _imported(file: Path) -> list[Path]:
 
 def _names(tree: ast.Module) -> Iterator[str]:
     """The dotted names of this package that a module imports; of `from a import b` also a.b."""
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         match node:
             case ast.Import(names=aliases):
                 names = [alias.name for alias in aliases]
