@@ -73,7 +73,7 @@ def shown(page, category):
 
 def test_it_says_what_it_is_about(page):
     page.get_by_text("Begin with").wait_for()
-    assert "30 epochs on 7 seeds" in page.inner_text("#app")
+    assert "trained on 7 seeds" in page.inner_text("#app")
 
 
 def test_every_figure_is_displayed_and_has_its_caption(report, page):
