@@ -119,6 +119,13 @@ def test_a_missing_run_is_different(folders):
     assert outcomes(folders)["final losses"].verdict == "different"
 
 
+def test_a_snapshot_of_other_columns_is_different(folders):
+    """As of a study before there were cells."""
+    write_csv(folders[1] / "tables/runs.csv", RUNS.drop(columns="cell"))
+    found = outcomes(folders)["final losses"]
+    assert found.verdict == "different" and found.examples == ["no column cell"]
+
+
 def test_effects_that_were_not_published_are_different(folders):
     effects = pd.DataFrame("x", index=[0], columns=EFFECTS.columns)
     effects = effects.assign(ratio=1.0, hl_ratio=1.0)

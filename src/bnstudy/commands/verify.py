@@ -114,7 +114,7 @@ def _compared(scope: str, check: Check, ours: pd.DataFrame, published: pd.DataFr
     columns = [c for c in map(str, published) if c.startswith(tuple(check.columns))]
     if not columns:
         return Outcome(scope, check, "not published")
-    if missing := set(columns).union(check.key) - set(map(str, ours)):
+    if missing := set(columns).union(check.key) - (set(map(str, ours)) & set(map(str, published))):
         examples = [f"no column {c}" for c in sorted(missing)]
         return Outcome(scope, check, "different", largest=np.inf, examples=examples)
     pairs = pd.merge(
@@ -149,11 +149,12 @@ def _indexed(table: pd.DataFrame, key: Sequence[str]) -> pd.DataFrame:
 
 
 def _read(path: Path, epochs: Iterable[int] = ()) -> pd.DataFrame:
-    """A table; of curves the early ones of `epochs`, or all early ones."""
+    """A table; of curves the early ones of `epochs`, or all early ones of a published table."""
     if path.suffix == ".csv":
         return read_csv(path)
     early = [epoch for epoch in sorted(epochs) or range(EARLY) if epoch < EARLY]
-    return read_parquet(path, ["cell", "seed", "epoch", *LOSSES], epoch=early).to_pandas()
+    columns = ["cell", "seed", "epoch", *LOSSES] if epochs else None
+    return read_parquet(path, columns, epoch=early).to_pandas()
 
 
 def report(outcomes: Sequence[Outcome]) -> str:
