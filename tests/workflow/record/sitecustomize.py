@@ -1,7 +1,7 @@
-"""Put on PYTHONPATH by the test of code as an input: what each script job has really loaded.
+"""Put on PYTHONPATH by the test of code as an input: what each script job has really used.
 
-When a job of Snakemake ends, its rule, wildcards and digest of code, and the modules of bnstudy in
-`sys.modules`, go into a file of the folder LOADED.
+When a job of Snakemake ends, its rule, wildcards and digest of code go into a file of the folder
+LOADED, with the modules of bnstudy in `sys.modules`, and the files of the package that it read.
 """
 
 import atexit
@@ -11,23 +11,30 @@ import sys
 from pathlib import Path
 
 FOLDER = os.environ.get("LOADED")
+read: set[str] = set()
+
+
+def note(event: str, arguments: tuple) -> None:
+    """What the job opens in the package; what imports read of it is compiled already, or loaded."""
+    if event == "open" and "/src/bnstudy/" in str(arguments[0]):
+        read.add(str(arguments[0]))
 
 
 def record() -> None:
     job = getattr(sys.modules["__main__"], "snakemake", None)
-    if job is None or not FOLDER:
+    if job is None:
         return
-    modules = [
-        sys.modules[name].__file__ for name in sys.modules if name.split(".")[0] == "bnstudy"
-    ]
+    ours = [module for name, module in sys.modules.items() if name.split(".")[0] == "bnstudy"]
     content = {
         "rule": job.rule,
         "wildcards": dict(job.wildcards.items()),
         "code": job.params.get("code"),
-        "modules": sorted(module for module in modules if module),
+        "loaded": [module.__file__ for module in ours],
+        "read": [path for path in read if "__pycache__" not in path],
     }
     Path(FOLDER, f"{job.rule}.{os.getpid()}.json").write_text(json.dumps(content))
 
 
-if any(".snakemake/scripts" in argument for argument in sys.orig_argv):
+if FOLDER and any(".snakemake/scripts" in argument for argument in sys.orig_argv):
+    sys.addaudithook(note)
     atexit.register(record)
