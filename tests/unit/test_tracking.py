@@ -291,8 +291,11 @@ def test_a_parent_holds_the_medians_and_quartiles_of_its_seeds(tracked):
     finals = table[(table.arm == "batch") & table.seed.isin(grid)].final_test_loss
     assert cell.data.metrics["final_test_loss"] == finals.min()  # the lower middle one of two
     assert cell.data.metrics["runs"] == len(grid) and cell.data.metrics["diverged"] == 0
-    children = {run.data.tags["seed"] for run in runs_of(folder)
-                if run.data.tags["mlflow.parentRunId"] == cell.info.run_id}  # fmt: skip
+    children = {
+        run.data.tags["seed"]
+        for run in runs_of(folder)
+        if run.data.tags["mlflow.parentRunId"] == cell.info.run_id
+    }
     assert children == set(map(str, SEEDS))
     assert "Without" not in cell.data.tags["mlflow.note.content"]
     assert "curves.png" in cell.data.tags["mlflow.note.content"]
@@ -580,10 +583,16 @@ def test_another_analysis_updates_the_final_metrics_only(study):
     assert_whole(study)  # the study's own, which counts runs
     # the ratio to none as well: what the diverged run counts as is not halved
     moved = "final_test_loss", "test_loss_over_none"
-    changed = TOTAL - 3 - 1 + sum(
-        any(part in name for part in moved)
-        for run in runs_of(study, "cell") for name in run.data.metrics
-    )  # fmt: skip
+    changed = (
+        TOTAL
+        - 3
+        - 1
+        + sum(
+            any(part in name for part in moved)
+            for run in runs_of(study, "cell")
+            for name in run.data.metrics
+        )
+    )
     assert rows_of(study) > before
     assert rows_of(study) <= before + changed
     assert track_study(study)["updated"] == 0
