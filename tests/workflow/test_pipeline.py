@@ -419,16 +419,19 @@ def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[st
             return tasks
         case "figure":
             return {("figures", wildcards["figure"])}
-        case "paper" | "significance" | "claims":
+        case "significance" | "claims":
             return {("claims", name) for name in members.names("claims")}
+        case "paper":
+            return {("diagnostics", name) for name in members.names("diagnostics")}
         case "track_runs" | "track_study":
-            return {(kind, name) for kind in ("arms", "tasks") for name in members.names(kind)}
+            return arms
     return set()
 
 
-# Members in a digest though the job does not load them: the task made the data that a run is
-# trained on, and the key of a run stands for all of its code.
-STANDS_FOR = {"train": "experiment/tasks/"}
+# Members in a digest though the job does not load them. The task made the data that a run is
+# trained on, and the key of a run stands for all of its code; a diagnostic may ask for a task's
+# Jacobian, and its rule does not know whether it does.
+STANDS_FOR = {"train": "experiment/tasks/", "diagnostic": "experiment/tasks/"}
 # Members whose looks alone a job reads: a parameter of these rules.
 LOOKED_AT = {"figure": "experiment/arms/", "paper": "experiment/arms/"}
 
