@@ -51,9 +51,16 @@ def code(script, *used, looks=False):
     return digest(ROOT / "workflow" / "scripts" / script, used, looks)
 
 
-def all_members(*kinds):
-    """Every member of these kinds, for rules that use them all."""
-    return [(kind, name) for kind in kinds for name in members.names(kind)]
+def all_members(kind):
+    """Every member of a kind, for rules that use them all."""
+    return [(kind, name) for name in members.names(kind)]
+
+
+def used_in(scope, kind):
+    """The arms, or the tasks, of a scope's runs."""
+    setting = kind.removesuffix("s")
+    names = {getattr(block.cell, setting) for block in PLAN.blocks(scope)}
+    return [(kind, name) for name in sorted(names)]
 
 
 def block_of(wildcards):
@@ -140,7 +147,13 @@ def made_in(scope, *, tracked):
     and leave what was once made from them as it is.
     """
     pages = [t.removesuffix(".csv") for t in tables_of(scope) if t.endswith(".csv")]
+    shared = [
+        f"results/runs/{experiment}/{table}.csv"
+        for table, experiment in OWN_TABLES.items()
+        if experiment in PLAN.experiments(scope)
+    ]
     files = [
+        *(f"diagnostics/{name}.parquet" for name in members.names("diagnostics")),
         *(f"tables/{table}" for table in tables_of(scope)),
         *(
             f"figures/{name}.{format}"
@@ -153,7 +166,7 @@ def made_in(scope, *, tracked):
         "paper.pdf",
         *(["tracking/runs.json", "tracking/study.json"] if tracked else []),
     ]
-    return [f"results/{scope}{file}" for file in files]
+    return shared + [f"results/{scope}{file}" for file in files]
 
 
 def training_code(wildcards):
@@ -223,6 +236,9 @@ def warn_if_untracked():
 
 def study_artifacts(scope):
     """What the run `study` holds."""
+    shown = ("tables/", "figures/", "claims.md", "paper.pdf")
     return [
-        file for file in made_in(scope, tracked=False) if not file.endswith(".html")
+        file
+        for file in made_in(scope, tracked=False)
+        if file.removeprefix(f"results/{scope}").startswith(shown)
     ]

@@ -49,7 +49,7 @@ rule paper:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("paper.py", *all_members("claims")),
+        code=code("paper.py", *all_members("diagnostics")),
         looks=[members.declared("arms", name) for name in members.names("arms")],
         # what no number of the paper depends on is left out
         settings=STUDY.model_dump(exclude={"mlflow": True, "training": {"block_size"}}),

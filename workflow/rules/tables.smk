@@ -74,16 +74,8 @@ rule diagnostic:
         code=lambda wildcards: code(
             "diagnostic.py",
             ("diagnostics", wildcards.diagnostic),
-            *sorted(
-                {
-                    used
-                    for block in PLAN.blocks(wildcards.scope)
-                    for used in (
-                        ("arms", block.cell.arm),
-                        ("tasks", block.cell.task),
-                    )
-                }
-            ),
+            *used_in(wildcards.scope, "arms"),
+            *used_in(wildcards.scope, "tasks"),
         ),
         settings=lambda wildcards: STUDY.diagnostics[wildcards.diagnostic],
     script:
@@ -132,7 +124,7 @@ rule runs:
     params:
         code=lambda wildcards: code(
             "runs.py",
-            *sorted({("tasks", b.cell.task) for b in PLAN.blocks(wildcards.scope)}),
+            *used_in(wildcards.scope, "tasks"),
         ),
         final_window=STUDY.analysis.final_window,
         thresholds=STUDY.analysis.thresholds,

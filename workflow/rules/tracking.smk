@@ -42,7 +42,9 @@ rule track_runs:
         mem_mb=2000,
         runtime=60,
     params:
-        code=code("track.py", *all_members("arms", "tasks"), looks=True),
+        code=lambda wildcards: code(
+            "track.py", *used_in(wildcards.scope, "arms"), looks=True
+        ),
         study=STUDY.model_dump(mode="json"),
     script:
         "../scripts/track.py"
@@ -69,7 +71,9 @@ rule track_study:
         mem_mb=2000,
         runtime=60,
     params:
-        code=code("track.py", *all_members("arms", "tasks"), looks=True),
+        code=lambda wildcards: code(
+            "track.py", *used_in(wildcards.scope, "arms"), looks=True
+        ),
         study=STUDY.model_dump(mode="json"),
     script:
         "../scripts/track.py"
