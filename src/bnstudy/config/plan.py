@@ -60,11 +60,15 @@ class Plan:
         """One row per experiment and cell: both names, the seeds, the settings."""
         wanted = self.experiments(scope)
         return [
-            {"experiment": name, "cell": cell.name, "first_seed": seeds.start, "seeds": len(seeds)}
-            | cell.values()
+            {
+                "experiment": name,
+                "cell": cell.name,
+                "first_seed": asked[name].start,
+                "seeds": len(asked[name]),
+                **cell.values(),
+            }
             for cell, asked in self.cells.items()
-            for name, seeds in asked.items()
-            if name in wanted
+            for name in sorted(asked.keys() & wanted)
         ]
 
     def blocks(self, scope: str) -> list[Block]:
