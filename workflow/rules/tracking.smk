@@ -41,6 +41,7 @@ rule track_runs:
     resources:
         mem_mb=2000,
         runtime=60,
+        mlflow_writer=1,  # a second one would only hold a core while it waits for the first
     params:
         code=lambda wildcards: code(
             "track.py", *used_in(wildcards.scope, "arms"), looks=True
@@ -70,6 +71,7 @@ rule track_study:
     resources:
         mem_mb=2000,
         runtime=60,
+        mlflow_writer=1,  # a second one would only hold a core while it waits for the first
     params:
         code=lambda wildcards: code(
             "track.py", *used_in(wildcards.scope, "arms"), looks=True
