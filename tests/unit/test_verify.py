@@ -5,6 +5,7 @@ import shutil
 import pandas as pd
 import pytest
 
+from bnstudy.analysis.effects import EFFECTS
 from bnstudy.commands.__main__ import main
 from bnstudy.commands.publish import publish
 from bnstudy.commands.verify import CHECKS, compare
@@ -31,11 +32,12 @@ CURVES = pd.DataFrame(
         "epoch": range(3000),
         "train_loss": 1.0,
         "test_loss": 2.0,
+        "train_loss_eval": float("nan"),
         "steps": range(1, 3001),
     }
 )
 # In the default scope there is nothing to compare other settings with: a table without rows.
-EFFECTS = pd.DataFrame(columns=["variant", "arm", "width", "quantity", "ratio", "hl_ratio"])
+NO_EFFECTS = pd.DataFrame(columns=EFFECTS)
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def folders(tmp_path, monkeypatch):
             checks = [check for check in CHECKS if check.table == name]
             columns = {column for check in checks for column in check.key + check.columns}
             write_csv(tables / name, pd.DataFrame(1, index=[0], columns=sorted(columns)))
-        write_csv(tables / "effects.csv", EFFECTS)
+        write_csv(tables / "effects.csv", NO_EFFECTS)
         CURVES.to_parquet(tables / "curves.parquet")
         (results / f"{scope}figures").mkdir()
         (results / f"{scope}figures/a.png").write_text(scope)
