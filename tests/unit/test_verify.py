@@ -129,7 +129,7 @@ def test_a_snapshot_of_other_columns_is_different(folders):
 
 
 def test_effects_that_were_not_published_are_different(folders):
-    effects = pd.DataFrame("x", index=[0], columns=EFFECTS.columns)
+    effects = pd.DataFrame("x", index=[0], columns=NO_EFFECTS.columns.union(["width", "hl_ratio"]))
     effects = effects.assign(ratio=1.0, hl_ratio=1.0)
     write_csv(folders[0] / "tables/effects.csv", effects)
     assert outcomes(folders)["effects of other settings"].verdict == "different"

@@ -421,8 +421,6 @@ def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[st
             return {("figures", wildcards["figure"])}
         case "significance" | "claims":
             return {("claims", name) for name in members.names("claims")}
-        case "paper":
-            return {("diagnostics", name) for name in members.names("diagnostics")}
         case "track_runs" | "track_study":
             return arms
     return set()
@@ -432,8 +430,15 @@ def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[st
 # trained on, and the key of a run stands for all of its code; a diagnostic may ask for a task's
 # Jacobian, and its rule does not know whether it does.
 STANDS_FOR = {"train": "experiment/tasks/", "diagnostic": "experiment/tasks/"}
-# Members whose looks alone a job reads: a parameter of these rules.
-LOOKED_AT = {"figure": "experiment/arms/", "paper": "experiment/arms/"}
+# Members of which a job reads what they declare, and does not run them: parameters of these rules
+# hold that, as looks, columns, or values of settings.
+MEMBERS = tuple(f"{folder}/" for folder in members.KINDS.values())
+DECLARED = {
+    "figure": "experiment/arms/",
+    "paper": ("experiment/arms/", "analysis/diagnostics/"),
+    "track_runs": MEMBERS,
+    "track_study": MEMBERS,
+}
 
 
 def test_the_digest_of_a_jobs_code_is_of_what_the_job_uses(clone, monkeypatch):
@@ -452,12 +457,12 @@ def test_the_digest_of_a_jobs_code_is_of_what_the_job_uses(clone, monkeypatch):
         modules = code.closure(script, *(members.path(*member) for member in named))
         sheets = {sheet for module in modules for sheet in code._read_beside(module)}
         digested = {path.relative_to(package).as_posix() for path in modules | sheets}
-        used = {
-            Path(path).resolve().relative_to(package.resolve()).as_posix()
-            for path in job["loaded"] + job["read"]
-        }
-        missing, vain = used - digested, digested - used
-        missing -= {path for path in missing if path.startswith(LOOKED_AT.get(rule, "-"))}
+        loaded, read = (
+            {Path(p).resolve().relative_to(package.resolve()).as_posix() for p in job[how]}
+            for how in ("loaded", "read")
+        )
+        read -= {path for path in read if path.startswith(DECLARED.get(rule, "-"))}
+        missing, vain = (loaded | read) - digested, digested - loaded - read
         vain -= {path for path in vain if path.startswith(STANDS_FOR.get(rule, "-"))}
         different |= {f"{rule}: {path} is missing" for path in missing}
         different |= {f"{rule}: {path} is there in vain" for path in vain}

@@ -49,8 +49,12 @@ rule paper:
         mem_mb=1000,
         runtime=10,
     params:
-        code=code("paper.py", *all_members("diagnostics")),
+        code=code("paper.py"),
         looks=[members.declared("arms", name) for name in members.names("arms")],
+        columns=[
+            members.declared("diagnostics", name)["COLUMNS"]
+            for name in members.names("diagnostics")
+        ],
         # what no number of the paper depends on is left out
         settings=STUDY.model_dump(exclude={"mlflow": True, "training": {"block_size"}}),
         captions=lambda wildcards: {
