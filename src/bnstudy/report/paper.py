@@ -14,13 +14,12 @@ from typing import Any
 import pandas as pd
 import typst
 
-from bnstudy.analysis.outcomes import REFERENCE, TREATMENT, grid_runs
+from bnstudy.analysis.outcomes import REFERENCE, TREATMENT, each_row, grid_runs
 from bnstudy.analysis.wording import changes, interval, p_text
 from bnstudy.config import members
 from bnstudy.config.models import StudySettings
 from bnstudy.files import write_json
 from bnstudy.report.captions import Caption
-from bnstudy.report.tables import each_row
 
 Rows = list[dict[str, Any]]
 # Columns of significance.csv that the paper prints as they are, and to three digits.

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import yaml
 
+from bnstudy.analysis.outcomes import each_row
 from bnstudy.analysis.wording import interval, p_text
 from bnstudy.config.models import Study
 from bnstudy.files import atomic, read_csv
 from bnstudy.report.captions import captions
-from bnstudy.report.tables import each_row
 
 # A generated part stands between <!-- name: … --> and <!-- end of name -->.
 PART = r"(<!-- {name}: [^\n]*-->\n).*?(<!-- end of {name} -->)"

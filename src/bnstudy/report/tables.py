@@ -1,8 +1,7 @@
 """The tables of a scope as figures and paper read them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -20,8 +19,3 @@ def _read(path: Path) -> pd.DataFrame:
     table = read_csv(path)
     # Without rows pandas takes every column for a text; what computes expects numbers.
     return table.astype(float) if table.empty else table
-
-
-def each_row(table: pd.DataFrame) -> Iterator[Any]:
-    """The rows, with the columns as attributes."""
-    return table.itertuples()

@@ -5,10 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from bnstudy.analysis.outcomes import REFERENCE, threshold_columns
+from bnstudy.analysis.outcomes import REFERENCE, each_row, threshold_columns
 from bnstudy.config.models import StudySettings
 from bnstudy.report.style import look
-from bnstudy.report.tables import each_row
 
 ARTICLE = "https://www.cnblogs.com/xxhbdk/p/16425374.html"
 _LOAD_MODEL = 'model = mlflow.pytorch.load_model("runs:/{run_id}/model")'

@@ -26,13 +26,12 @@ import numpy as np
 import pandas as pd
 from mlflow.entities import DatasetInput
 
-from bnstudy.analysis.outcomes import REFERENCE, log_ratio
+from bnstudy.analysis.outcomes import REFERENCE, each_row, log_ratio
 from bnstudy.config.cell import SETTINGS
 from bnstudy.config.models import Study
 from bnstudy.experiment.schedules import log_spaced_epochs
 from bnstudy.files import check_digests, digest_files, read_json, read_parquet, write_json
 from bnstudy.report import cell_curves, style
-from bnstudy.report.tables import each_row
 from bnstudy.tracking import notes, views
 from bnstudy.tracking.artifacts import dataset_input, save_model, save_weights
 

@@ -6,11 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
-from bnstudy.analysis.outcomes import digits_pairs
+from bnstudy.analysis.outcomes import digits_pairs, each_row
 from bnstudy.analysis.wording import interval
 from bnstudy.config.models import StudySettings
 from bnstudy.report import style
-from bnstudy.report.tables import each_row
 
 TITLE = "Two networks on digits"
 CAPTION = (

@@ -4,10 +4,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnstudy.analysis.outcomes import grid_runs, log_ratio
+from bnstudy.analysis.outcomes import each_row, grid_runs, log_ratio
 from bnstudy.config.models import StudySettings
 from bnstudy.report import style
-from bnstudy.report.tables import each_row
 
 TITLE = "Ratio of final test losses"
 CAPTION = (

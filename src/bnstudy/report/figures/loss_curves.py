@@ -4,10 +4,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bnstudy.analysis.outcomes import grid_runs
+from bnstudy.analysis.outcomes import each_row, grid_runs
 from bnstudy.config.models import StudySettings
 from bnstudy.report import style
-from bnstudy.report.tables import each_row
 
 TITLE = "Loss curves, of one run and of all"
 CAPTION = (
