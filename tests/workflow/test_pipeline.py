@@ -428,8 +428,14 @@ def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[st
 
 # Members in a digest though the job does not load them. The task made the data that a run is
 # trained on, and the key of a run stands for all of its code; a diagnostic may ask for a task's
-# Jacobian, and its rule does not know whether it does.
-STANDS_FOR = {"train": "experiment/tasks/", "diagnostic": "experiment/tasks/"}
+# Jacobian, and its rule does not know whether it does; tracking loads the arms of the networks that it
+# stores, which are none where all are stored already.
+STANDS_FOR = {
+    "train": "experiment/tasks/",
+    "diagnostic": "experiment/tasks/",
+    "track_runs": "experiment/arms/",
+    "track_study": "experiment/arms/",
+}
 # Members of which a job reads what they declare, and does not run them: parameters of these rules
 # hold that, as looks, columns, or values of settings.
 MEMBERS = tuple(f"{folder}/" for folder in members.KINDS.values())
@@ -458,7 +464,11 @@ def test_the_digest_of_a_jobs_code_is_of_what_the_job_uses(clone, monkeypatch):
         sheets = {sheet for module in modules for sheet in code._read_beside(module)}
         digested = {path.relative_to(package).as_posix() for path in modules | sheets}
         loaded, read = (
-            {Path(p).resolve().relative_to(package.resolve()).as_posix() for p in job[how]}
+            {
+                Path(path).resolve().relative_to(package.resolve()).as_posix()
+                for path in job[how]
+                if Path(path).is_file()  # git looks for a repository in every folder
+            }
             for how in ("loaded", "read")
         )
         read -= {path for path in read if path.startswith(DECLARED.get(rule, "-"))}
