@@ -428,8 +428,8 @@ def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[st
 
 # Members in a digest though the job does not load them. The task made the data that a run is
 # trained on, and the key of a run stands for all of its code; a diagnostic may ask for a task's
-# Jacobian, and its rule does not know whether it does; tracking loads the arms of the networks that it
-# stores, which are none where all are stored already.
+# Jacobian, and its rule does not know whether it does; tracking loads the arms of the networks
+# that it stores, which are none where all are stored already.
 STANDS_FOR = {
     "train": "experiment/tasks/",
     "diagnostic": "experiment/tasks/",
