@@ -58,8 +58,8 @@ def test_a_cell_that_two_experiments_name_is_there_once(config):
     assert plan.seeds(plan.block("none-w300", 1000)) == list(range(1000, 1010))
     rows = [row for row in plan.rows("") if row["cell"] == "none-w300"]
     assert [(r["experiment"], r["first_seed"], r["seeds"]) for r in rows] == [
-        ("original", 1000, 3),
         ("grid", 1000, 30),
+        ("original", 1000, 3),
     ]
 
 

@@ -3,10 +3,10 @@
 import re
 
 import pytest
-from conftest import ROOT
 
 from bnstudy.files import read_csv
 from bnstudy.report.readme import filled, findings, parts, write
+from tests.clone import ROOT
 
 
 def test_the_generated_parts_are_up_to_date():
