@@ -429,12 +429,12 @@ def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[st
 # Members in a digest though the job does not load them. The task made the data that a run is
 # trained on, and the key of a run stands for all of its code; a diagnostic may ask for a task's
 # Jacobian, and its rule does not know whether it does; tracking loads the arms of the networks
-# that it stores, which are none where all are stored already.
+# that it stores, and draws, none where all is stored already.
 STANDS_FOR = {
     "train": "experiment/tasks/",
     "diagnostic": "experiment/tasks/",
-    "track_runs": "experiment/arms/",
-    "track_study": "experiment/arms/",
+    "track_runs": ("experiment/arms/", "report/bnstudy.mplstyle"),
+    "track_study": ("experiment/arms/", "report/bnstudy.mplstyle"),
 }
 # Members of which a job reads what they declare, and does not run them: parameters of these rules
 # hold that, as looks, columns, or values of settings.
