@@ -8,10 +8,10 @@ from bnstudy.analysis.outcomes import (
     epochs_to,
     final_loss,
     grid_runs,
-    log_spaced_epochs,
     thinned_epochs,
 )
 from bnstudy.config.models import Study
+from bnstudy.experiment.schedules import log_spaced_epochs
 
 
 def test_final_loss_is_the_median_of_the_closing_window():

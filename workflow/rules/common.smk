@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from functools import cache
 
 from snakemake.utils import update_config
 
@@ -46,8 +47,12 @@ SETTINGS = STUDY.model_dump(include=set(StudySettings.model_fields))
 CAPTIONS = {name: list(caption) for name, caption in captions(STUDY).items()}
 
 
+@cache
 def code(script, *used, looks=False):
-    """What a rule's script runs, by content: an edit of it reruns the rule, a touch does not."""
+    """What a rule's script runs, by content: an edit of it reruns the rule, a touch does not.
+
+    Cached, since every job asks, and there may be ten thousands that run the same.
+    """
     return digest(ROOT / "workflow" / "scripts" / script, used, looks)
 
 

@@ -24,11 +24,11 @@ from bnstudy.analysis.outcomes import (
     has_settings,
     log_ratio,
     log_ratio_of,
-    log_spaced_epochs,
     threshold_columns,
 )
 from bnstudy.config.models import Analysis, StudySettings
 from bnstudy.experiment.data import ARTICLE_VARIANCE
+from bnstudy.experiment.schedules import log_spaced_epochs
 from bnstudy.files import read_parquet
 
 PAIR = (REFERENCE, TREATMENT)

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float64, Int, Num, Shaped
 
 from bnstudy.config.models import StudySettings
 from bnstudy.experiment.data import ARTICLE_VARIANCE
+from bnstudy.experiment.schedules import log_spaced_epochs
 
 # The two arms that the article compares.
 REFERENCE, TREATMENT = "none", "batch"
@@ -26,15 +27,6 @@ LogRatios = Float64[np.ndarray, " pair"]
 def each_row(table: pd.DataFrame) -> Iterator[Any]:
     """The rows as named tuples, whose fields have no types of their own."""
     return table.itertuples()
-
-
-def log_spaced_epochs(epochs: int, points: int) -> Int[np.ndarray, " point"]:
-    """At most `points` epochs in [0, epochs), evenly spaced in log(1 + epoch), ends included.
-
-    Returns a sorted array of distinct integers. Where log spacing would put several points on one
-    epoch (the first dozens), that epoch is named once, so the result can be shorter than `points`.
-    """
-    return np.unique(np.rint(np.geomspace(1, epochs, points)).astype(int)) - 1
 
 
 def thinned_epochs(epochs: int) -> Int[np.ndarray, " point"]:
