@@ -101,7 +101,7 @@ def train_block(
             curves = training.curves(losses)
             seconds += time.perf_counter() - start
             warn_of_divergence(settings["cell"], seeds, chunk, curves)
-            write(curves_table(seeds, chunk, curves, len(training.batches)))
+            write(curves_table(seeds, chunk, curves, len(training.steps)))
     ours = stacked_snapshots(snapshots, training)
     write_tensors(files.snapshots, earlier.snapshots_with(ours) if earlier else ours)
     write_tensors(files.checkpoint, {n: t.numpy() for n, t in training.state().items()})

@@ -1,5 +1,5 @@
-"""The fast path on CPUs: hidden layer, loss and gradients in one pass over the samples, and BN's
-affine map in one call.
+"""The fast path on CPUs: hidden layer, loss and gradients in one pass over the samples, and BN as
+an affine map in O(width), for one batch in one compiled call.
 
 For a batch x (n, 3) with targets t, an affine map (A, a) before the activation and an output layer
 (V, c), one replicate's loss and its gradients are
@@ -8,70 +8,267 @@ For a batch x (n, 3) with targets t, an affine map (A, a) before the activation 
     ∂L/∂V = 2 hᵀe,   ∂L/∂c = 2 Σ e,   δ = 2 (e Vᵀ)(1 - h²),   ∂L/∂A = xᵀδ,   ∂L/∂a = Σ δ.
 
 Written in PyTorch, every symbol is an n × width array that goes through memory several times. Here
-the samples are taken in blocks small enough that a block's h stays in the cache between the
-forward and the backward half, and nothing is allocated. Samples lie on the last axis, so that the
-compiler turns the inner loops into vector instructions.
+the samples are taken in blocks whose h stays in the cache between two sweeps over the units. The
+forward sweep holds the inputs and residuals of a group of samples in registers; the way back holds
+the seven sums of a unit. Both are written in vectors (`Vector`), because what the compiler makes of
+scalar loops is slower by a fifth to a half.
 
-BN's affine map and its way back work on O(width) numbers, where PyTorch's cost is that of its
-calls: some dozens per epoch, more than the pass itself at small widths. So each is one compiled
-call as well, on the network's own memory: one row of parameters for each replicate, in the order
-hidden weight (3, width), hidden bias, [scale, shift,] output weight (width, 3), output bias.
+The order of all additions is part of the source: a sum over samples is eight partial sums, whatever
+the processor's vectors hold. So results are bit-identical on all processors with fused
+multiply-add, however the seeds are cut into jobs: a replicate's arithmetic depends neither on their
+number nor on its place among them.
 
-A replicate's arithmetic does not depend on how many replicates there are, nor on its place among
-them: results are bit-identical however the seeds are cut into jobs.
+All compiled code that works together is in this one module: Numba's cache looks at the time stamp
+of the module of the function that is called, and of no other.
 """
 
 import math
+import operator
 from collections.abc import Callable
 from functools import partial
 from typing import Any, no_type_check
 
+import llvmlite.binding
 import numba
 import numpy as np
 import torch
 from jaxtyping import Float64
 from llvmlite import ir
-from numba import float64, int64
-from numba.extending import intrinsic
+from numba import float64, int64, types
+from numba.core import cgutils
+from numba.core.typeconv import Conversion
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import (
+    intrinsic,
+    lower_builtin,
+    lower_cast,
+    models,
+    overload,
+    register_model,
+)
 from torch import Tensor
 
-from bnstudy.experiment.layers import Affine, BatchNorm, Linear, Network
+from bnstudy.experiment.layers import BatchNorm, Dropout, Linear, Moments, Network
 
 Rows = Float64[np.ndarray, "seed ..."]
-# () -> losses (R,) on a fixed batch; one for training leaves their gradients with the parameters
+# () -> losses (R,) on a batch; one for training leaves their gradients with the parameters
 Evaluate = Callable[[], Tensor]
 
+SUMS = 8  # partial sums over samples
+_WIDE = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
+LANES = 8 if _WIDE else 4  # of the processor's vectors
+GROUP = 32 if _WIDE else 8  # samples in registers at once in the forward sweep
 BLOCK_SAMPLES = 128  # more gain nothing
 BLOCK_BYTES = 1024**2  # what a block's h may take of the cache
 
-# Reordering sums lets the compiler vectorise the reductions. NaN and infinity keep their meaning.
-_REASSOCIATE = {"reassoc", "contract", "nsz"}
+
+# --- vectors ---------------------------------------------------------------------------------
+
+
+class Vector(types.Type):
+    """So many doubles that Numba computes with side by side. A number stands for a vector of it."""
+
+    def __init__(self, lanes: int):
+        self.lanes = lanes
+        super().__init__(f"Vector({lanes})")
+
+    def can_convert_from(self, typingctx: Any, other: Any) -> Conversion | None:
+        """Numbers become vectors."""
+        return Conversion.promote if other == float64 else None
+
+
+@register_model(Vector)
+@no_type_check
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, vector):
+        super().__init__(manager, vector, ir.VectorType(ir.DoubleType(), vector.lanes))
+
+
+@lower_cast(types.Float, Vector)
+@no_type_check
+def _broadcast(context, builder, number, vector, value):
+    return _repeat(builder, value, vector.lanes)
+
+
+@no_type_check
+def _repeat(builder, value, lanes):
+    """A vector of `lanes` times the same value."""
+    nothing = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
+    one = builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(one, nothing, _integers([0] * lanes, 32))
+
+
+@no_type_check
+def _integers(values, bits=64):
+    return ir.Constant(ir.VectorType(ir.IntType(bits), len(values)), values)
+
+
+@no_type_check
+def _define(function, instruction):
+    """`function` of two vectors, or of a vector and a number, as an LLVM instruction."""
+
+    @infer_global(function)
+    class Typing(AbstractTemplate):
+        def generic(self, args, kws):
+            found = [argument for argument in args if isinstance(argument, Vector)]
+            return signature(found[0], found[0], found[0]) if found else None
+
+    @lower_builtin(function, Vector, Vector)
+    def lower(context, builder, sig, args):
+        return getattr(builder, instruction)(*args)
+
+
+for _function, _instruction in (
+    (operator.add, "fadd"),
+    (operator.sub, "fsub"),
+    (operator.mul, "fmul"),
+    (operator.truediv, "fdiv"),
+):
+    _define(_function, _instruction)
+
+
+@no_type_check
+def _pointer(context, builder, sig, args, vector):
+    array = context.make_array(sig.args[0])(context, builder, args[0])
+    return builder.bitcast(builder.gep(array.data, [args[1]]), vector.as_pointer())
+
+
+@intrinsic(prefer_literal=True)
+@no_type_check
+def _load(typingctx, array, start, lanes):
+    """`lanes` values of a flat array, from `start` on."""
+    vector = Vector(lanes.literal_value)
+
+    def generate(context, builder, sig, args):
+        pointer = _pointer(context, builder, sig, args, context.get_value_type(vector))
+        return builder.load(pointer, align=8)
+
+    return vector(array, types.intp, lanes), generate
 
 
 @intrinsic
 @no_type_check
-def _bits(typingctx, value):
-    """The 64 bits of a float, as an integer."""
+def _store(typingctx, array, start, value):
+    """array[start : start + lanes] = value."""
 
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.IntType(64))
+    def generate(context, builder, sig, args):
+        builder.store(args[2], _pointer(context, builder, sig, args, args[2].type), align=8)
+        return context.get_dummy_value()
 
-    return int64(float64), generate
+    return types.void(array, types.intp, value), generate
+
+
+@intrinsic(prefer_literal=True)
+@no_type_check
+def _constant(typingctx, value, lanes):
+    """A vector of one number."""
+
+    def generate(context, builder, sig, args):
+        return _repeat(builder, args[0], lanes.literal_value)
+
+    return Vector(lanes.literal_value)(float64, lanes), generate
+
+
+@no_type_check
+def _fused(negate):
+    @intrinsic
+    def fma(typingctx, a, b, c):
+        vector = next(v for v in (a, b, c) if isinstance(v, Vector))
+
+        def generate(context, builder, sig, args):
+            first, *others = args
+            kind = ir.FunctionType(first.type, [first.type] * 3)
+            name = f"llvm.fma.v{vector.lanes}f64"
+            function = cgutils.get_or_insert_function(builder.module, kind, name)
+            return builder.call(function, [builder.fneg(first) if negate else first, *others])
+
+        return vector(vector, vector, vector), generate
+
+    return fma
+
+
+_fma = _fused(negate=False)  # a · b + c, rounded once
+_fnma = _fused(negate=True)  # c - a · b, rounded once
 
 
 @intrinsic
 @no_type_check
-def _from_bits(typingctx, value):
-    """The float with these 64 bits."""
+def _clamp(typingctx, value, limit):
+    """`value` within ± limit; NaN stays NaN."""
 
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.DoubleType())
+    def generate(context, builder, sig, args):
+        low, high = builder.fneg(args[1]), args[1]
+        below = builder.select(builder.fcmp_ordered(">", args[0], high), high, args[0])
+        return builder.select(builder.fcmp_ordered("<", below, low), low, below)
 
-    return float64(int64), generate
+    return value(value, value), generate
 
+
+@intrinsic
+@no_type_check
+def _times_power(typingctx, value, shifted):
+    """value · 2^k, by adding k to its exponent; the low bits of `shifted` hold k."""
+
+    def generate(context, builder, sig, args):
+        bits = ir.VectorType(ir.IntType(64), value.lanes)
+        whole, k = (builder.bitcast(argument, bits) for argument in args)
+        moved = builder.add(whole, builder.shl(k, _integers([52] * value.lanes)))
+        return builder.bitcast(moved, args[0].type)
+
+    return value(value, value), generate
+
+
+@intrinsic
+@no_type_check
+def _first(typingctx, value, count):
+    """`value` with 0 from lane `count` on."""
+
+    def generate(context, builder, sig, args):
+        lanes = _integers(list(range(value.lanes)))
+        wanted = builder.icmp_signed("<", lanes, _repeat(builder, args[1], value.lanes))
+        return builder.select(wanted, args[0], ir.Constant(args[0].type, [0.0] * value.lanes))
+
+    return value(value, int64), generate
+
+
+@intrinsic
+@no_type_check
+def _kept(typingctx, value, draws, start, threshold):
+    """`value` with 0 where the 16-bit integers from `start` on are below the threshold."""
+
+    def generate(context, builder, sig, args):
+        integers = ir.VectorType(ir.IntType(16), value.lanes)
+        place = types.void(*sig.args[1:3]), args[1:3]
+        pointer = _pointer(context, builder, *place, integers)
+        drawn = builder.load(pointer, align=2)
+        limit = _repeat(builder, builder.trunc(args[3], ir.IntType(16)), value.lanes)
+        wanted = builder.icmp_signed(">=", drawn, limit)
+        return builder.select(wanted, args[0], ir.Constant(args[0].type, [0.0] * value.lanes))
+
+    return value(value, draws, types.intp, int64), generate
+
+
+@intrinsic
+@no_type_check
+def _pairs(typingctx, a, b):
+    """Sums of neighbours: of a's lanes, then of b's."""
+
+    def generate(context, builder, sig, args):
+        halves = (
+            builder.shuffle_vector(*args, _integers(list(range(odd, 2 * a.lanes, 2)), 32))
+            for odd in (0, 1)
+        )
+        return builder.fadd(*halves)
+
+    return a(a, a), generate
+
+
+# --- the pass over a batch -------------------------------------------------------------------
+
+_jit = partial(numba.njit, error_model="numpy")
+_entry = partial(numba.njit, error_model="numpy", cache=True, nogil=True)
 
 _ROUND = 1.5 * 2.0**52  # adding it leaves the nearest integer in the low bits of the sum
-_EXPONENT_OF_ONE = 1023 << 52
 _LN2 = math.log(2)
 _PER_TANH = 2 / _LN2  # tanh(z) from 2^u with u = 2z / ln 2
 # f · coth(f ln2 / 2) = Q0 + Q1 f² + … for |f| ≤ 1/2, to 2^-59: fdlibm's minimax polynomial for
@@ -87,255 +284,469 @@ _Q0 = 2 / _LN2
 _Q1, _Q2, _Q3, _Q4, _Q5 = (p * _LN2 ** (2 * k + 1) for k, p in enumerate(_FDLIBM))
 
 
-@numba.njit(fastmath={"contract"}, error_model="numpy")
+@_jit
 @no_type_check
 def _tanh(u):
     """tanh(u ln2 / 2) = (2^u - 1) / (2^u + 1), with an absolute error below 3e-16.
 
     2^u = 2^k · (q + f) / (q - f) with k = round(u), f = u - k and q = f · coth(f ln2 / 2): one
-    polynomial and one division for all. Straight-line code, so that it vectorises, unlike a call of
-    the C library (`error_model`: a check for division by zero would stop that). A function of its
-    own, because the reassociation that sums allow would undo the rounding of k.
+    polynomial and one division for all. tanh is ±1 to the last bit long before |u| = 64.
     """
-    u = min(max(u, -64.0), 64.0)  # tanh is ±1 to the last bit long before; NaN stays NaN
+    u = _clamp(u, 64.0)
     shifted = u + _ROUND
     f = u - (shifted - _ROUND)
     f2 = f * f
     f4 = f2 * f2
-    q = (_Q0 + _Q1 * f2) + ((_Q2 + _Q3 * f2) + (_Q4 + _Q5 * f2) * f4) * f4
+    q = _fma(_fma(_fma(f2, _Q5, _Q4), f4, _fma(f2, _Q3, _Q2)), f4, _fma(f2, _Q1, _Q0))
     low = q - f
-    high = _from_bits((_bits(shifted) << 52) + _EXPONENT_OF_ONE) * (q + f)
+    high = _times_power(q + f, shifted)
     return (high - low) / (high + low)
 
 
-@numba.njit(fastmath={"contract"}, error_model="numpy")
 @no_type_check
-def _activate(x, A, a, h, m):
-    """h = tanh(x A + a) for the m samples of x."""
-    for j in range(h.shape[0]):
-        A0, A1, A2 = _PER_TANH * A[0, j], _PER_TANH * A[1, j], _PER_TANH * A[2, j]
-        bias = _PER_TANH * a[j]
-        for i in range(m):
-            h[j, i] = x[0, i] * A0 + x[1, i] * A1 + x[2, i] * A2 + bias
-        for i in range(m):  # a loop of its own: more registers for the polynomial
-            h[j, i] = _tanh(h[j, i])
+def _forward_sweep(lanes):
+    """The function that follows, compiled for groups of so many samples."""
+
+    @_jit
+    def forward(begin, end, m, x, size, at, z, drops, place, c, units, h, row, e, stride):
+        """h = tanh(x A + a) and e = h V + c - t of the samples from `begin` to `end` of a block.
+
+        The block's m samples begin `at` in x (6 rows of `size`: inputs, targets). With `z` given, h
+        holds the pre-activations. Rows of h lie `row` apart, those of e `stride`. `drops` (or
+        None): draws, their row's length, threshold and scale; the block begins at `place` there.
+        """
+        for i in range(begin, end, lanes):
+            x0 = _load(x, at + i, lanes)
+            x1 = _load(x, at + i + size, lanes)
+            x2 = _load(x, at + i + 2 * size, lanes)
+            e0 = c[0] - _load(x, at + i + 3 * size, lanes)
+            e1 = c[1] - _load(x, at + i + 4 * size, lanes)
+            e2 = c[2] - _load(x, at + i + 5 * size, lanes)
+            for j in range(len(units) // 8):
+                k = 8 * j
+                if z is None:
+                    bias = _constant(units[k + 3], lanes)
+                    u = _fma(x0, units[k], _fma(x1, units[k + 1], _fma(x2, units[k + 2], bias)))
+                else:
+                    u = _load(h, j * row + i, lanes) * _PER_TANH
+                value = _tanh(u)
+                _store(h, j * row + i, value)
+                if drops is not None:
+                    value = _dropped(value, drops, j, place + i)
+                e0 = _fma(value, units[k + 4], e0)
+                e1 = _fma(value, units[k + 5], e1)
+                e2 = _fma(value, units[k + 6], e2)
+            if i + lanes > m:
+                e0, e1, e2 = _first(e0, m - i), _first(e1, m - i), _first(e2, m - i)
+            _store(e, i, e0)
+            _store(e, i + stride, e1)
+            _store(e, i + 2 * stride, e2)
+
+    return forward
 
 
-@numba.njit(fastmath=_REASSOCIATE)
+@_jit
 @no_type_check
-def _add_outputs(V, h, e, m):
-    """e ← 2 (e + h V) for m samples; returns Σ (e + h V)².
+def _dropped(value, drops, unit, sample):
+    draws, length, threshold, scale = drops
+    return _kept(value * scale, draws, unit * length + sample, threshold)
 
-    Four units at a time, which saves memory traffic. The factor is that of the gradients.
+
+_forward_group = _forward_sweep(GROUP)
+_forward_rest = _forward_sweep(SUMS)
+
+
+@_jit
+@no_type_check
+def _add_residuals(e, stride, m, total):
+    """Add Σ e (3) and Σ e² to the four rows of `total`."""
+    s0, s1, s2 = _load(total, 0, SUMS), _load(total, 8, SUMS), _load(total, 16, SUMS)
+    loss = _load(total, 24, SUMS)
+    for i in range(0, m, SUMS):
+        e0, e1 = _load(e, i, SUMS), _load(e, i + stride, SUMS)
+        e2 = _load(e, i + 2 * stride, SUMS)
+        loss = _fma(e2, e2, _fma(e1, e1, _fma(e0, e0, loss)))
+        s0, s1, s2 = s0 + e0, s1 + e1, s2 + e2
+    _store(total, 0, s0)
+    _store(total, 8, s1)
+    _store(total, 16, s2)
+    _store(total, 24, loss)
+
+
+@_jit
+@no_type_check
+def _backward(m, x, size, at, z, drops, place, units, h, row, e, stride, sums):
+    """Add a block's share of half of ∂L/∂A, ∂L/∂a, ∂L/∂V to seven of each unit's eight sums.
+
+    With `z` given, h becomes half of ∂L/∂z. One half of the partial sums after the other, where the
+    processor's vectors hold but half of them.
     """
-    fours = h.shape[0] // 4 * 4
-    for k in range(3):
-        for j in range(0, fours, 4):
-            V0, V1, V2, V3 = V[j, k], V[j + 1, k], V[j + 2, k], V[j + 3, k]
-            for i in range(m):
-                e[k, i] += h[j, i] * V0 + h[j + 1, i] * V1 + h[j + 2, i] * V2 + h[j + 3, i] * V3
-        for j in range(fours, h.shape[0]):
-            for i in range(m):
-                e[k, i] += h[j, i] * V[j, k]
-    loss = 0.0
-    for i in range(m):
-        loss += e[0, i] * e[0, i] + e[1, i] * e[1, i] + e[2, i] * e[2, i]
-    for k in range(3):
-        for i in range(m):
-            e[k, i] *= 2.0
-    return loss
+    for j in range(len(units) // 8):
+        V0 = _constant(units[8 * j + 4], LANES)
+        V1 = _constant(units[8 * j + 5], LANES)
+        V2 = _constant(units[8 * j + 6], LANES)
+        for half in range(0, SUMS, LANES):
+            k = 64 * j + half
+            s0, s1, s2 = (
+                _load(sums, k, LANES),
+                _load(sums, k + 8, LANES),
+                _load(sums, k + 16, LANES),
+            )
+            s3 = _load(sums, k + 24, LANES)
+            s4, s5 = _load(sums, k + 32, LANES), _load(sums, k + 40, LANES)
+            s6 = _load(sums, k + 48, LANES)
+            for i in range(half, m, SUMS):
+                value = _load(h, j * row + i, LANES)
+                e0, e1 = _load(e, i, LANES), _load(e, i + stride, LANES)
+                e2 = _load(e, i + 2 * stride, LANES)
+                delta = _fma(e0, V0, _fma(e1, V1, e2 * V2)) * _fnma(value, value, 1.0)
+                if drops is not None:
+                    delta = _dropped(delta, drops, j, place + i)
+                    value = _dropped(value, drops, j, place + i)
+                if z is not None:
+                    _store(h, j * row + i, delta)
+                s0 = _fma(delta, _load(x, at + i, LANES), s0)
+                s1 = _fma(delta, _load(x, at + i + size, LANES), s1)
+                s2 = _fma(delta, _load(x, at + i + 2 * size, LANES), s2)
+                s3 = s3 + delta
+                s4, s5, s6 = _fma(value, e0, s4), _fma(value, e1, s5), _fma(value, e2, s6)
+            _store(sums, k, s0)
+            _store(sums, k + 8, s1)
+            _store(sums, k + 16, s2)
+            _store(sums, k + 24, s3)
+            _store(sums, k + 32, s4)
+            _store(sums, k + 40, s5)
+            _store(sums, k + 48, s6)
 
 
-@numba.njit(fastmath=_REASSOCIATE)
+@_jit
 @no_type_check
-def _backward(x, V, h, e, m, gA, ga, gV, gc):
-    """Add the m samples' share of ∂L to gA, ga, gV, gc; e holds twice the residuals."""
-    for j in range(h.shape[0]):
-        V0, V1, V2 = V[j, 0], V[j, 1], V[j, 2]
-        s0 = s1 = s2 = s3 = s4 = s5 = s6 = 0.0
-        for i in range(m):
-            value, e0, e1, e2 = h[j, i], e[0, i], e[1, i], e[2, i]
-            delta = (e0 * V0 + e1 * V1 + e2 * V2) * (1.0 - value * value)
-            s0 += delta * x[0, i]
-            s1 += delta * x[1, i]
-            s2 += delta * x[2, i]
-            s3 += delta
-            s4 += value * e0
-            s5 += value * e1
-            s6 += value * e2
-        gA[0, j] += s0
-        gA[1, j] += s1
-        gA[2, j] += s2
-        ga[j] += s3
-        gV[j, 0] += s4
-        gV[j, 1] += s5
-        gV[j, 2] += s6
-    for k in range(3):
-        total = 0.0
-        for i in range(m):
-            total += e[k, i]
-        gc[k] += total
+def _reduce(sums, at, to):
+    """The totals of eight times eight partial sums, from `at` on, in their order to `to`."""
+    low = _pairs(
+        _pairs(_load(sums, at, SUMS), _load(sums, at + 8, SUMS)),
+        _pairs(_load(sums, at + 16, SUMS), _load(sums, at + 24, SUMS)),
+    )
+    high = _pairs(
+        _pairs(_load(sums, at + 32, SUMS), _load(sums, at + 40, SUMS)),
+        _pairs(_load(sums, at + 48, SUMS), _load(sums, at + 56, SUMS)),
+    )
+    _store(sums, to, _pairs(low, high))
 
 
-@numba.njit(cache=True, nogil=True)
+@_jit
 @no_type_check
-def _squared_error(x, t, affine, theta, xb, h, e, losses, with_gradients, gaffine, gtheta):
+def _pass(x, start, stop, z, drops, c, scratch, with_gradients, gz):
+    """The loss of a replicate on the samples from `start` to `stop` of x (6 rows, flat).
+
+    `units`, the first of `scratch`, holds 8 numbers for each unit: A and a, times _PER_TANH, and V.
+    In their order `sums` comes to hold half of their gradients, 8 numbers for each unit, and the
+    last 64 half of ∂L/∂c in front.
+    """
+    units, h, e, sums = scratch
+    size, width, stride = len(x) // 6, len(units) // 8, len(e) // 3
+    row = stride if with_gradients or z is not None else 0  # else h is not needed again
+    block = stride - SUMS
+    sums[:] = 0.0
+    total = sums[64 * width :]
+    for at in range(start, stop, block):
+        m, place = min(block, stop - at), at - start
+        if z is not None:
+            for i in range(m):
+                for j in range(width):
+                    h[j * row + i] = z[(place + i) * width + j]
+        whole = m // GROUP * GROUP
+        _forward_group(0, whole, m, x, size, at, z, drops, place, c, units, h, row, e, stride)
+        _forward_rest(whole, m, m, x, size, at, z, drops, place, c, units, h, row, e, stride)
+        _add_residuals(e, stride, m, total)
+        if with_gradients:
+            _backward(m, x, size, at, z, drops, place, units, h, row, e, stride, sums)
+            if z is not None:
+                for i in range(m):
+                    for j in range(width):
+                        gz[(place + i) * width + j] = 2.0 * h[j * row + i]
+    _reduce(total, 0, 0)
+    if with_gradients:
+        for j in range(width):
+            _reduce(sums, 64 * j, 8 * j)
+    return total[3]
+
+
+@_jit
+@no_type_check
+def _take_output(output, units):
+    """Copy V from a row that ends with V (width, 3) and c (3,); returns c."""
+    bias = len(output) - 3
+    begin = bias - 3 * (len(units) // 8)
+    for j in range(len(units) // 8):
+        for k in range(3):
+            units[8 * j + 4 + k] = output[begin + 3 * j + k]
+    return output[bias:]
+
+
+@_jit
+@no_type_check
+def _give_output(sums, width, goutput):
+    """The gradients of V and c, from half of them, to the end of a row."""
+    bias = len(goutput) - 3
+    begin = bias - 3 * width
+    for j in range(width):
+        for k in range(3):
+            goutput[begin + 3 * j + k] = 2.0 * sums[8 * j + 4 + k]
+    for k in range(3):
+        goutput[bias + k] = 2.0 * sums[64 * width + k]
+
+
+@no_type_check
+def _replicate(given, s):
+    """One replicate's part, flat, of an array, of `drops`, or of None; for compiled code."""
+
+
+@overload(_replicate)
+@no_type_check
+def _define_replicate(given, s):
+    if isinstance(given, types.NoneType):
+        return lambda given, s: None
+    if isinstance(given, types.Array):
+        return lambda given, s: given[s].reshape(-1)
+    return lambda given, s: (given[0][s].reshape(-1), given[0].shape[2], given[1], given[2])
+
+
+@_entry
+@no_type_check
+def _squared_error(
+    samples, start, stop, hidden, z, output, drops, scratch, with_gradients, ghidden, gz, goutput
+):
     """Losses (R,) and, if asked for, gradients of R replicates, laid out as what they belong to.
 
-    x, t: (R, 3, n). affine: rows that begin with A (3, width) and a (width,); theta: rows that end
-    with V (width, 3) and c (3,). Workspace for one block of samples: xb, e (3, block) and
-    h (width, block).
+    samples: (R, 6, …), see `lay_out`. hidden: rows that begin with A (3, width) and a (width,), or
+    z: pre-activations (R, n, width); of the two, what is not given is None. output: rows that end
+    with V (width, 3) and c (3,). drops: None, or draws (R, width, …), threshold and scale.
     """
-    width, size = h.shape
-    begin, bias = theta.shape[1] - 3 * width - 3, theta.shape[1] - 3
-    for s in range(x.shape[0]):
-        A, a = affine[s, : 3 * width].reshape(3, width), affine[s, 3 * width : 4 * width]
-        V, c = theta[s, begin:bias].reshape(width, 3), theta[s, bias:]
-        gA, ga = gaffine[s, : 3 * width].reshape(3, width), gaffine[s, 3 * width : 4 * width]
-        gV, gc = gtheta[s, begin:bias].reshape(width, 3), gtheta[s, bias:]
-        losses[s] = 0.0
+    units, sums = scratch[0], scratch[3]
+    width = len(units) // 8
+    losses = np.empty(len(samples))
+    for s in range(len(samples)):
+        c = _take_output(output[s], units)
+        if hidden is not None:
+            for j in range(width):
+                for k in range(4):
+                    units[8 * j + k] = _PER_TANH * hidden[s, k * width + j]
+        losses[s] = _pass(
+            samples[s].reshape(-1),
+            start,
+            stop,
+            _replicate(z, s),
+            _replicate(drops, s),
+            c,
+            scratch,
+            with_gradients,
+            _replicate(gz, s),
+        )
         if with_gradients:
-            gA[:], ga[:], gV[:], gc[:] = 0.0, 0.0, 0.0, 0.0
-        for start in range(0, x.shape[2], size):
-            m = min(size, x.shape[2] - start)
-            for k in range(3):
-                for i in range(m):
-                    xb[k, i] = x[s, k, start + i]
-                    e[k, i] = c[k] - t[s, k, start + i]
-            _activate(xb, A, a, h, m)
-            losses[s] += _add_outputs(V, h, e, m)
-            if with_gradients:
-                _backward(xb, V, h, e, m, gA, ga, gV, gc)
+            _give_output(sums, width, goutput[s])
+            if ghidden is not None:
+                for j in range(width):
+                    for k in range(4):
+                        ghidden[s, k * width + j] = 2.0 * sums[8 * j + k]
+    return losses
+
+
+@_entry
+@no_type_check
+def _moments(samples, start, stop, correction):
+    """Mean (3) and covariance (9; divisor n - correction) of each replicate's inputs, in a row."""
+    found, n = np.empty((len(samples), 12)), stop - start
+    for s in range(len(samples)):
+        x, y, z = samples[s, 0], samples[s, 1], samples[s, 2]
+        mx = my = mz = xx = xy = xz = yy = yz = zz = 0.0
+        for i in range(start, stop):
+            mx, my, mz = mx + x[i], my + y[i], mz + z[i]
+        mx, my, mz = mx / n, my / n, mz / n
+        for i in range(start, stop):
+            dx, dy, dz = x[i] - mx, y[i] - my, z[i] - mz
+            xx, xy, xz = xx + dx * dx, xy + dx * dy, xz + dx * dz
+            yy, yz, zz = yy + dy * dy, yz + dy * dz, zz + dz * dz
+        found[s, :3] = mx, my, mz
+        found[s, 3:] = xx, xy, xz, xy, yy, yz, xz, yz, zz
+        found[s, 3:] /= n - correction
+    return found
+
+
+@_entry
+@no_type_check
+def _squared_error_after_bn(
+    samples, start, stop, moments, theta, norm, running, drops, scratch, of_norm, training, gtheta
+):
+    """The same for networks with BatchNorm, whose rows theta hold W, b, scale, shift, V, c.
+
+    In training mode with gradients, running values moved on; else by the running values. norm:
+    momentum, epsilon, centre, divide, see BatchNorm. running: mean and std, (R, width) each. With
+    μ, σ the batch's, g = scale/σ and o = -x̄W (or b, where the mean stays), per unit:
+    A = W g, a = shift + o g, σ² = diag(WᵀCW) + ε; and back, ∂g = Σ_l ∂A_l W_l + o ∂a,
+    ∂σ = -∂g g/σ, ∂W = g (∂A - x̄ ∂a) + (∂σ/σ) C W.
+    """
+    units, sums = scratch[0], scratch[3]
+    width = len(units) // 8
+    momentum, epsilon, centre, divide = norm
+    offsets, stds = of_norm
+    losses = np.empty(len(samples))
+    for s in range(len(samples)):
+        c = _take_output(theta[s], units)
+        W, b = theta[s, : 3 * width].reshape(3, width), theta[s, 3 * width : 4 * width]
+        scale, shift = theta[s, 4 * width : 5 * width], theta[s, 5 * width : 6 * width]
+        mean, std = running[0][s], running[1][s]
+        x, C = moments[s, :3], moments[s, 3:].reshape(3, 3)
+        for j in range(width):
+            offsets[j], stds[j] = b[j] - mean[j], std[j]
+            w0, w1, w2 = W[0, j], W[1, j], W[2, j]
+            if training and centre:
+                projected = x[0] * w0 + x[1] * w1 + x[2] * w2
+                offsets[j] = -projected
+                mean[j] = momentum * mean[j] + (1 - momentum) * (projected + b[j])
+            if training and divide:
+                variance = (
+                    w0 * (C[0, 0] * w0 + C[0, 1] * w1 + C[0, 2] * w2)
+                    + w1 * (C[1, 0] * w0 + C[1, 1] * w1 + C[1, 2] * w2)
+                    + w2 * (C[2, 0] * w0 + C[2, 1] * w1 + C[2, 2] * w2)
+                )
+                stds[j] = math.sqrt(variance + epsilon)
+                std[j] = momentum * std[j] + (1 - momentum) * stds[j]
+            gain = scale[j] / stds[j]
+            units[8 * j] = _PER_TANH * (w0 * gain)
+            units[8 * j + 1] = _PER_TANH * (w1 * gain)
+            units[8 * j + 2] = _PER_TANH * (w2 * gain)
+            units[8 * j + 3] = _PER_TANH * (shift[j] + offsets[j] * gain)
+        flat, dropped = samples[s].reshape(-1), _replicate(drops, s)
+        losses[s] = _pass(flat, start, stop, None, dropped, c, scratch, training, None)
+        if not training:
+            continue
+        _give_output(sums, width, gtheta[s])
+        gW, gb = gtheta[s, : 3 * width].reshape(3, width), gtheta[s, 3 * width : 4 * width]
+        gscale, gshift = gtheta[s, 4 * width : 5 * width], gtheta[s, 5 * width : 6 * width]
+        for j in range(width):
+            g0, g1, g2 = 2.0 * sums[8 * j], 2.0 * sums[8 * j + 1], 2.0 * sums[8 * j + 2]
+            ga = 2.0 * sums[8 * j + 3]
+            w0, w1, w2 = W[0, j], W[1, j], W[2, j]
+            gain = scale[j] / stds[j]
+            ggain = g0 * w0 + g1 * w1 + g2 * w2 + offsets[j] * ga
+            gscale[j], gshift[j] = ggain / stds[j], ga
+            gb[j] = 0.0 if centre else gain * ga
+            if centre:
+                g0, g1, g2 = g0 - x[0] * ga, g1 - x[1] * ga, g2 - x[2] * ga
+            along = -ggain * gain / (stds[j] * stds[j]) if divide else 0.0
+            gW[0, j] = gain * g0 + along * (C[0, 0] * w0 + C[0, 1] * w1 + C[0, 2] * w2)
+            gW[1, j] = gain * g1 + along * (C[1, 0] * w0 + C[1, 1] * w1 + C[1, 2] * w2)
+            gW[2, j] = gain * g2 + along * (C[2, 0] * w0 + C[2, 1] * w1 + C[2, 2] * w2)
+    return losses
+
+
+# --- what training calls -----------------------------------------------------------------------
+
+
+def lay_out(
+    inputs: Float64[Tensor, "seed sample 3"], targets: Float64[Tensor, "seed sample 3"]
+) -> Float64[Tensor, "seed 6 ..."]:
+    """Inputs and targets with the samples on the last axis, and room behind them for whole vectors.
+
+    What is in that room counts for nothing."""
+    n = inputs.shape[1]
+    samples = inputs.new_zeros(len(inputs), 6, -(-n // SUMS) * SUMS + SUMS)
+    samples[:, :3, :n], samples[:, 3:, :n] = inputs.mT, targets.mT
+    return samples
 
 
 class Batch:
-    """Inputs and targets of R replicates, laid out for the kernel, with its workspace."""
+    """The samples from `start` to `stop` of R replicates. `fixed`: they stay what they are."""
 
     def __init__(
-        self,
-        inputs: Float64[Tensor, "seed sample 3"],
-        targets: Float64[Tensor, "seed sample 3"],
-        width: int,
+        self, samples: Float64[Tensor, "seed 6 ..."], start: int, stop: int, fixed: bool = True
     ):
-        self.inputs = np.ascontiguousarray(inputs.mT.numpy())
-        self.targets = np.ascontiguousarray(targets.mT.numpy())
-        size = max(8, min(BLOCK_SAMPLES, BLOCK_BYTES // (8 * width) // 8 * 8))
-        self.workspace = np.empty((3, size)), np.empty((width, size)), np.empty((3, size))
+        self.samples, self.start, self.stop, self.fixed = samples, start, stop, fixed
+        self.inputs = samples[:, :3, start:stop].mT
+        self.targets = samples[:, 3:, start:stop].mT
+        self._moments: Rows | None = None
 
-    def losses(
-        self, affine: Rows, theta: Rows, gradients: tuple[Rows, Rows] | None = None
-    ) -> Float64[Tensor, " seed"]:
-        """Σ (tanh(x A + a) V + c - t)² over samples and outputs, for each replicate.
+    def __len__(self) -> int:
+        return self.stop - self.start
 
-        `affine`: rows that begin with A and a; `theta`: rows that end with V and c. The gradients
-        of the two go to `gradients`, if given.
-        """
-        losses = torch.empty(len(self.inputs), dtype=torch.float64)
-        _squared_error(
-            self.inputs,
-            self.targets,
-            affine,
-            theta,
-            *self.workspace,
-            losses.numpy(),
-            gradients is not None,
-            *(gradients or (affine, theta)),
-        )
-        return losses
+    def split(self, size: int) -> list["Batch"]:
+        """The same of `size` replicates after `size` replicates."""
+        parts = self.samples.split(size)
+        return [Batch(part, self.start, self.stop, self.fixed) for part in parts]
+
+    def moments(self, correction: int) -> Rows:
+        """Mean (3) and covariance (9) of the inputs in a row, with divisor n - correction."""
+        if self._moments is None or not self.fixed:
+            self._moments = _moments(self.samples.numpy(), self.start, self.stop, correction)
+        return self._moments
+
+    def moments_for(self, network: Network) -> Moments | None:
+        """What `network.affine` needs to know of the inputs in training mode."""
+        if network.norm is None:
+            return None
+        rows = torch.from_numpy(self.moments(network.norm.correction))
+        return Moments(rows[:, None, :3], rows[:, 3:].view(-1, 3, 3))
+
+
+class Scratch:
+    """Memory for the pass, and for BN beside it. What a call leaves there, no other reads."""
+
+    def __init__(self, width: int):
+        block = max(SUMS, min(BLOCK_SAMPLES, BLOCK_BYTES // (8 * width) // SUMS * SUMS))
+        row = block + SUMS
+        sizes = 8 * width, width * row, 3 * row, 64 * (width + 1)
+        # PyTorch's memory begins at multiples of 64 bytes, where no vector lies across two lines
+        self.arrays = tuple(torch.empty(size, dtype=torch.float64).numpy() for size in sizes)
+        self.of_norm = np.empty(width), np.empty(width)
 
 
 class _SquaredError(torch.autograd.Function):
-    """`Batch.losses` for autograd; both rows as tensors."""
+    """The pass for autograd. `before`: rows of A and a, or pre-activations."""
 
     @staticmethod
-    def forward(ctx: Any, affine: Tensor, theta: Tensor, batch: Batch) -> Tensor:
-        rows = affine.detach().numpy(), theta.detach().numpy()
-        if not any(ctx.needs_input_grad):
-            return batch.losses(*rows)
-        gradients = torch.empty_like(affine), torch.empty_like(theta)
-        ctx.save_for_backward(*gradients)
-        return batch.losses(*rows, (gradients[0].numpy(), gradients[1].numpy()))
+    def forward(
+        ctx: Any, before: Tensor, output: Tensor, batch: Batch, drops: Any, scratch: Scratch
+    ) -> Tensor:
+        wanted = any(ctx.needs_input_grad)
+        tensors = (before, output, *map(torch.empty_like, (before, output)))
+        first, last, gfirst, glast = (tensor.detach().numpy() for tensor in tensors)
+        given = slice(None, None, -1 if before.ndim == 3 else 1)  # (rows, None), or (None, z)
+        losses = _squared_error(
+            *(batch.samples.numpy(), batch.start, batch.stop),
+            *(first, None)[given],
+            *(last, drops, scratch.arrays, wanted),
+            *(gfirst, None)[given],
+            glast,
+        )
+        if wanted:
+            ctx.save_for_backward(*tensors[2:])
+        return torch.from_numpy(losses)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        return *(upstream[:, None] * gradient for gradient in ctx.saved_tensors), None
+        before, output = ctx.saved_tensors
+        shape = (-1, *(1,) * (before.ndim - 1))
+        return upstream.view(shape) * before, upstream[:, None] * output, None, None, None
 
 
-def squared_error(batch: Batch, hidden: Affine, output: Linear) -> Float64[Tensor, " seed"]:
-    """`batch.losses` of an affine map before the activation and an output layer, for autograd."""
-    layers = hidden, (output.weight, output.bias)
-    rows = [torch.cat([part.flatten(1) for part in layer], dim=1) for layer in layers]
-    return _SquaredError.apply(*rows, batch)
+def fused_objective(network: Network, batch: Batch) -> Evaluate:
+    """The summed squared errors on a batch by the pass, all before the activation by PyTorch: as an
+    affine map, if the network's layers say one, else sample by sample."""
+    scratch, dropout = Scratch(network.width), network.dropout
 
+    def objective() -> Tensor:
+        if network.has_affine:
+            affine = network.affine(batch.moments_for(network))
+            before = torch.cat([part.flatten(1) for part in affine], dim=1)
+        else:
+            before = network.pre_activations(batch.inputs).contiguous()
+        output = torch.cat([p.flatten(1) for p in network.output.parameters()], dim=1)
+        drops = _drops(dropout if network.training else None, len(batch), network.width)
+        return _SquaredError.apply(before, output, batch, drops, scratch)
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-@no_type_check
-def _affine(theta, running_mean, running_std, momentum, epsilon, affine, p, std, mean, C):
-    """BatchNorm.affine in training mode for R replicates; fills affine, p (x̄W) and std (σ), and
-    moves the running values. mean (R, 3); C (R, 3, 3); p, std and the running values (R, width)."""
-    width = p.shape[1]
-    for s in range(theta.shape[0]):
-        W, b = theta[s, : 3 * width].reshape(3, width), theta[s, 3 * width : 4 * width]
-        scale, shift = theta[s, 4 * width : 5 * width], theta[s, 5 * width : 6 * width]
-        A, a = affine[s, : 3 * width].reshape(3, width), affine[s, 3 * width :]
-        for j in range(width):
-            w0, w1, w2 = W[0, j], W[1, j], W[2, j]
-            p[s, j] = mean[s, 0] * w0 + mean[s, 1] * w1 + mean[s, 2] * w2
-            variance = (
-                w0 * (C[s, 0, 0] * w0 + C[s, 0, 1] * w1 + C[s, 0, 2] * w2)
-                + w1 * (C[s, 1, 0] * w0 + C[s, 1, 1] * w1 + C[s, 1, 2] * w2)
-                + w2 * (C[s, 2, 0] * w0 + C[s, 2, 1] * w1 + C[s, 2, 2] * w2)
-            )
-            std[s, j] = math.sqrt(variance + epsilon)
-            gain = scale[j] / std[s, j]
-            A[0, j], A[1, j], A[2, j] = w0 * gain, w1 * gain, w2 * gain
-            a[j] = shift[j] - p[s, j] * gain
-            new = 1 - momentum
-            running_mean[s, j] = momentum * running_mean[s, j] + new * (p[s, j] + b[j])
-            running_std[s, j] = momentum * running_std[s, j] + new * std[s, j]
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-@no_type_check
-def _affine_backward(theta, p, std, gaffine, gtheta, mean, C):
-    """From ∂A, ∂a to ∂W, ∂scale, ∂shift.
-
-    With g = scale/σ, A = W g, a = shift - p g, σ² = diag(WᵀCW) + ε (all per unit):
-    ∂g = Σ_l ∂A_l W_l - p ∂a,   ∂σ = -∂g g/σ,   ∂W = g (∂A - x̄ ∂a) + (∂σ/σ) C W.
-    """
-    width = p.shape[1]
-    for s in range(theta.shape[0]):
-        W, scale = theta[s, : 3 * width].reshape(3, width), theta[s, 4 * width : 5 * width]
-        gA, ga = gaffine[s, : 3 * width].reshape(3, width), gaffine[s, 3 * width :]
-        gW = gtheta[s, : 3 * width].reshape(3, width)
-        gscale, gshift = gtheta[s, 4 * width : 5 * width], gtheta[s, 5 * width : 6 * width]
-        for j in range(width):
-            w0, w1, w2 = W[0, j], W[1, j], W[2, j]
-            gain = scale[j] / std[s, j]
-            ggain = gA[0, j] * w0 + gA[1, j] * w1 + gA[2, j] * w2 - p[s, j] * ga[j]
-            along = -ggain * gain / (std[s, j] * std[s, j])
-            for k in range(3):
-                cw = C[s, k, 0] * w0 + C[s, k, 1] * w1 + C[s, k, 2] * w2
-                gW[k, j] = gain * (gA[k, j] - mean[s, k] * ga[j]) + along * cw
-            gscale[j] = ggain / std[s, j]
-            gshift[j] = ga[j]
-
-
-@numba.njit(cache=True, nogil=True, error_model="numpy")
-@no_type_check
-def _affine_running(theta, running_mean, running_std, affine):
-    """BatchNorm.affine in evaluation mode for R replicates; fills affine."""
-    width = running_mean.shape[1]
-    for s in range(theta.shape[0]):
-        W, b = theta[s, : 3 * width].reshape(3, width), theta[s, 3 * width : 4 * width]
-        scale, shift = theta[s, 4 * width : 5 * width], theta[s, 5 * width : 6 * width]
-        A, a = affine[s, : 3 * width].reshape(3, width), affine[s, 3 * width :]
-        for j in range(width):
-            gain = scale[j] / running_std[s, j]
-            for k in range(3):
-                A[k, j] = W[k, j] * gain
-            a[j] = shift[j] + (b[j] - running_mean[s, j]) * gain
+    return objective
 
 
 class KernelEvaluator:
@@ -351,56 +762,56 @@ class KernelEvaluator:
         parameters: Float64[Tensor, "seed parameter"],
         gradients: Float64[Tensor, "seed parameter"],
     ):
-        self.network, self.norm = network, network.norm
+        self.network, self.scratch = network, Scratch(network.width)
         self.theta, self.gtheta = parameters.numpy(), gradients.numpy()
-        self.affine, self.gaffine = self.theta, self.gtheta
-        if self.norm is not None:
-            replicates, width = len(self.theta), network.width
-            self.affine, self.gaffine = np.empty((2, replicates, 4 * width))
-            self.projected, self.std = np.empty((2, replicates, width))
-            self.running = _row(self.norm.running_mean), _row(self.norm.running_std)
 
     @staticmethod
     def supports(network: Network) -> bool:
         """Whether the network's layers are those that are compiled here, and not variants."""
-        return (
-            type(network.hidden) is Linear
-            and type(network.norm) in (type(None), BatchNorm)
-            and network.dropout is None
-        )
+        norm = type(network.norm)
+        known = norm is type(None) or getattr(norm, "affine", None) is BatchNorm.affine
+        return type(network.hidden) is Linear and known
 
-    def train(
-        self, inputs: Float64[Tensor, "seed sample 3"], targets: Float64[Tensor, "seed sample 3"]
-    ) -> Evaluate:
-        """In training mode; leaves gradients. The bias before BN cancels: its gradient stays 0."""
-        batch, moments = Batch(inputs, targets, self.network.width), self.network.moments(inputs)
-        rows = self.affine, self.theta, (self.gaffine, self.gtheta)
-        if moments is None:
-            return partial(batch.losses, *rows)
-        known = _row(moments.mean), moments.covariance.numpy()
-        constants = self.norm.momentum, self.norm.epsilon
-        work = self.projected, self.std
+    def train(self, batch: Batch) -> Evaluate:
+        """In training mode; leaves gradients. The bias before BN cancels: its gradient is 0."""
+        return self._evaluate(batch, training=True)
 
-        def evaluate() -> Tensor:
-            _affine(self.theta, *self.running, *constants, self.affine, *work, *known)
-            losses = batch.losses(*rows)
-            _affine_backward(self.theta, *work, self.gaffine, self.gtheta, *known)
-            return losses
-
-        return evaluate
-
-    def test(
-        self, inputs: Float64[Tensor, "seed sample 3"], targets: Float64[Tensor, "seed sample 3"]
-    ) -> Evaluate:
+    def test(self, batch: Batch) -> Evaluate:
         """In evaluation mode, without gradients."""
-        batch = Batch(inputs, targets, self.network.width)
+        return self._evaluate(batch, training=False)
 
-        def evaluate() -> Tensor:
-            if self.norm is not None:
-                _affine_running(self.theta, *self.running, self.affine)
-            return batch.losses(self.affine, self.theta)
+    def _evaluate(self, batch: Batch, training: bool) -> Evaluate:
+        network, norm, work = self.network, self.network.norm, self.scratch
+        where = batch.samples.numpy(), batch.start, batch.stop
+        dropout = network.dropout if training else None
 
-        return evaluate
+        def plain() -> Tensor:
+            drops = _drops(dropout, len(batch), network.width)
+            last = work.arrays, training, self.gtheta, None, self.gtheta
+            return torch.from_numpy(
+                _squared_error(*where, self.theta, None, self.theta, drops, *last)
+            )
+
+        if norm is None:
+            return plain
+        settings = norm.momentum, norm.epsilon, norm.centre, norm.divide
+        running = _row(norm.running_mean), _row(norm.running_std)
+
+        def normalised() -> Tensor:
+            drops = _drops(dropout, len(batch), network.width)
+            moments = batch.moments(norm.correction)
+            first = *where, moments, self.theta, settings, running, drops
+            last = work.arrays, work.of_norm, training, self.gtheta
+            return torch.from_numpy(_squared_error_after_bn(*first, *last))
+
+        return normalised
+
+
+def _drops(dropout: Dropout | None, samples: int, units: int) -> tuple[Any, int, float] | None:
+    """What the pass drops: draws (R, units, …), threshold and scale."""
+    if dropout is None:
+        return None
+    return dropout.draws(samples, units).numpy(), dropout.threshold, dropout.scale
 
 
 def _row(tensor: Float64[Tensor, "seed 1 unit"]) -> Rows:

@@ -8,8 +8,7 @@ training set after the epoch, in evaluation mode.
 """
 
 import copy
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,13 +20,19 @@ from torch import Tensor
 
 from bnstudy.config import members
 from bnstudy.experiment.data import Data
-from bnstudy.experiment.kernels import Batch, Evaluate, KernelEvaluator, squared_error
+from bnstudy.experiment.kernels import (
+    Batch,
+    Evaluate,
+    KernelEvaluator,
+    fused_objective,
+    lay_out,
+)
 from bnstudy.experiment.layers import Network, split
 from bnstudy.experiment.schedules import rate
 
 Rows = Float64[Tensor, "seed parameter"]
-# (network, inputs, targets) -> () -> the losses (R,) on that batch
-Objective = Callable[[Network, Tensor, Tensor], Evaluate]
+# (network, batch) -> () -> the losses (R,) on that batch
+Objective = Callable[[Network, Batch], Evaluate]
 
 
 class Losses(NamedTuple):
@@ -47,45 +52,21 @@ class Curves:
     train_loss_eval: Float64[np.ndarray, "seed epoch"] | None
 
 
-def plain_objective(network: Network, inputs: Tensor, targets: Tensor) -> Evaluate:
+def plain_objective(network: Network, batch: Batch) -> Evaluate:
     """The definition: run the network and sum the squared errors."""
-    return lambda: (network(inputs) - targets).square().sum(dim=(1, 2))
+    return lambda: (network(batch.inputs) - batch.targets).square().sum(dim=(1, 2))
 
 
-def affine_objective(network: Network, inputs: Tensor, targets: Tensor) -> Evaluate:
+def affine_objective(network: Network, batch: Batch) -> Evaluate:
     """The same number with all before the activation as one affine map; for GPUs."""
-    moments = network.moments(inputs)
+    known = network.moments(batch.inputs) if batch.fixed else None
 
     def objective() -> Tensor:
-        weight, bias = network.affine(moments)
-        h = torch.tanh(torch.baddbmm(bias, inputs, weight))
-        return (network.output(h) - targets).square().sum(dim=(1, 2))
-
-    return objective
-
-
-def fused_objective(network: Network, inputs: Tensor, targets: Tensor) -> Evaluate:
-    """The same number by the fused pass, for CPUs and arms whose affine map PyTorch computes."""
-    batch = Batch(inputs, targets, network.width)
-    moments = network.moments(inputs)
-    return lambda: squared_error(batch, network.affine(moments), network.output)
-
-
-def dropout_objective(network: Network, inputs: Tensor, targets: Tensor) -> Evaluate:
-    """The same number for training with dropout, one replicate at a time: in batched products and
-    sums the last bit may depend on the number of replicates."""
-    moments = network.moments(inputs)
-
-    def objective() -> Tensor:
-        hidden, output = network.affine(moments), network.output
-        assert network.dropout is not None
-        masks = network.dropout.masks(inputs[0, :, :1].expand(-1, network.width))
-        parts = (inputs, targets, *hidden, output.weight, output.bias, masks)
-        losses = [
-            (torch.addmm(c, torch.tanh(torch.addmm(a, x, A)) * mask, V) - t).square().sum()
-            for x, t, A, a, V, c, mask in zip(*parts, strict=True)
-        ]
-        return torch.stack(losses)
+        weight, bias = network.affine(known or network.moments(batch.inputs))
+        h = torch.tanh(torch.baddbmm(bias, batch.inputs, weight))
+        if network.dropout is not None:
+            h = network.dropout(h)
+        return (network.output(h) - batch.targets).square().sum(dim=(1, 2))
 
     return objective
 
@@ -108,26 +89,24 @@ def singles_of(network: Network) -> list[Network]:
 
 
 class AutogradEvaluator:
-    """Losses and gradients by PyTorch: an objective for training, and one for tests.
+    """Losses and gradients by PyTorch, of an objective.
 
     `networks`: the network of all replicates, or each replicate as a network of its own: in batched
     products and sums the last bit may depend on the number of replicates. `gradients`: the rows
     (R, P) where their gradients go.
     """
 
-    def __init__(
-        self, networks: Sequence[Network], gradients: Rows, train: Objective, test: Objective
-    ):
-        self.networks, self.train_objective, self.test_objective = networks, train, test
+    def __init__(self, networks: Sequence[Network], gradients: Rows, objective: Objective):
+        self.networks, self.objective = networks, objective
         self.size = len(gradients) // len(networks)
         self.one = gradients.new_ones(len(gradients))
         self.parameters = [p for network in networks for p in network.parameters()]
         rows = zip(gradients.split(self.size), networks, strict=True)
         self.gradients = [part for row, n in rows for part in split(row, n).values()]
 
-    def train(self, inputs: Tensor, targets: Tensor) -> Evaluate:
+    def train(self, batch: Batch) -> Evaluate:
         """In training mode, with gradients."""
-        objectives = self._objectives(self.train_objective, inputs, targets)
+        objectives = self._objectives(batch)
 
         def evaluate() -> Tensor:
             losses = torch.cat([objective() for objective in objectives])
@@ -138,15 +117,15 @@ class AutogradEvaluator:
 
         return self._in_mode(True, evaluate)
 
-    def test(self, inputs: Tensor, targets: Tensor) -> Evaluate:
+    def test(self, batch: Batch) -> Evaluate:
         """In evaluation mode, without gradients."""
-        objectives = self._objectives(self.test_objective, inputs, targets)
+        objectives = self._objectives(batch)
         evaluate = torch.no_grad()(lambda: torch.cat([objective() for objective in objectives]))
         return self._in_mode(False, evaluate)
 
-    def _objectives(self, make: Objective, inputs: Tensor, targets: Tensor) -> list[Evaluate]:
-        parts = zip(self.networks, inputs.split(self.size), targets.split(self.size), strict=True)
-        return [make(network, x, t) for network, x, t in parts]
+    def _objectives(self, batch: Batch) -> list[Evaluate]:
+        parts = zip(self.networks, batch.split(self.size), strict=True)
+        return [self.objective(network, part) for network, part in parts]
 
     def _in_mode(self, training: bool, evaluate: Evaluate) -> Evaluate:
         def evaluate_in_mode() -> Tensor:
@@ -161,14 +140,13 @@ def make_evaluator(
     network: Network, parameters: Rows, gradients: Rows
 ) -> AutogradEvaluator | KernelEvaluator:
     """The fastest way to train and test `network` on its device."""
-    if not network.has_affine:
-        return AutogradEvaluator(singles_of(network), gradients, plain_objective, plain_objective)
-    if not parameters.is_cuda and KernelEvaluator.supports(network):
+    if parameters.is_cuda:
+        objective = affine_objective if network.has_affine else plain_objective
+        return AutogradEvaluator([network], gradients, objective)
+    if KernelEvaluator.supports(network):
         return KernelEvaluator(network, parameters, gradients)
-    train = test = affine_objective if parameters.is_cuda else fused_objective
-    if network.dropout is not None:
-        train = dropout_objective
-    return AutogradEvaluator([network], gradients, train, test)
+    networks = [network] if network.has_affine else singles_of(network)
+    return AutogradEvaluator(networks, gradients, fused_objective)
 
 
 class Training:
@@ -197,29 +175,30 @@ class Training:
         check_device(device)
         self.network = network.to(device)
         self.parameters, self.gradients = flatten(network)
-        if objective is None:
-            evaluator = make_evaluator(network, self.parameters, self.gradients)
-        else:
-            evaluator = AutogradEvaluator([network], self.gradients, objective, objective)
-        tensors = {name: torch.from_numpy(a).to(device) for name, a in data.arrays().items()}
-        train = tensors["train_inputs"], tensors["train_targets"]
-        self.evaluate_test = evaluator.test(tensors["test_inputs"], tensors["test_targets"])
+        evaluator = (
+            AutogradEvaluator([network], self.gradients, objective)
+            if objective
+            else make_evaluator(network, self.parameters, self.gradients)
+        )
+        _, *arrays = data.arrays().values()
+        x, t, test_x, test_t = (torch.from_numpy(array).to(device) for array in arrays)
+        self.batches = Batches(lay_out(x, t), x.shape[1], batch_size, data.seeds.tolist())
+        self.steps = [(len(batch), evaluator.train(batch)) for batch in self.batches.batches]
+        self.evaluate_test = evaluator.test(Batch(lay_out(test_x, test_t), 0, test_x.shape[1]))
         self.evaluate_train: Evaluate | None = None
-        self.batches: Minibatches | FullBatch = FullBatch(*train, evaluator.train)
-        if isinstance(batch_size, int):
-            self.batches = Minibatches(*train, data.seeds.tolist(), batch_size, evaluator.train)
-            self.evaluate_train = evaluator.test(*train)
+        if self.batches.shuffled:
+            self.evaluate_train = evaluator.test(Batch(self.batches.source, 0, x.shape[1]))
 
         member, settings = members.load("optimizers", optimizer), optimizer_settings or {}
         self.optimizer_state: dict[str, Tensor] = member.init(self.parameters, **settings)
         self.optimizer_step = partial(member.step, **settings)
-        budget = epochs * len(self.batches)
+        budget = epochs * len(self.steps)
         self.rate = partial(rate, schedule, learning_rate, steps=budget)
         self.epochs_done = 0
         self.sizes = data.train_inputs.shape[1], data.test_inputs.shape[1]
         self.zero = self.gradients.new_zeros(len(self.gradients))
         # A graph repeats its first epoch: nothing may be drawn on the host, no rate may change.
-        fixed = isinstance(self.batches, FullBatch) and network.dropout is None
+        fixed = not self.batches.shuffled and network.dropout is None
         graph = device == "cuda" and fixed and schedule == "constant"
         self.pass_over_data: Callable[[], Losses] = (
             CudaGraph(self._pass_over_data) if graph else self._pass_over_data
@@ -228,7 +207,7 @@ class Training:
     @property
     def steps_done(self) -> int:
         """Optimizer steps so far."""
-        return self.epochs_done * len(self.batches)
+        return self.epochs_done * len(self.steps)
 
     def epoch(self) -> Losses:
         """One pass over the training data, one optimizer step for each batch.
@@ -242,7 +221,8 @@ class Training:
 
     def _pass_over_data(self) -> Losses:
         total = self.zero
-        for step, (samples, evaluate) in enumerate(self.batches, start=self.steps_done):
+        self.batches.shuffle()
+        for step, (samples, evaluate) in enumerate(self.steps, start=self.steps_done):
             total = total + evaluate()
             self.optimizer_step(
                 self.parameters,
@@ -308,54 +288,38 @@ class Training:
 
     def _generators(self) -> dict[str, list[torch.Generator]]:
         found = {}
-        if isinstance(self.batches, Minibatches):
+        if self.batches.shuffled:
             found["minibatches"] = self.batches.generators
         if self.network.dropout is not None:
             found["dropout"] = self.network.dropout.generators
         return found
 
 
-class FullBatch:
-    """The whole training set as the one batch of an epoch: (samples, evaluation)."""
+class Batches:
+    """An epoch's batches: the training data as they are, or in a fresh order in smaller ones.
 
-    def __init__(self, inputs: Tensor, targets: Tensor, make: Callable[[Tensor, Tensor], Evaluate]):
-        self.batch = inputs.shape[1], make(inputs, targets)
-
-    def __len__(self) -> int:
-        return 1
-
-    def __iter__(self) -> Iterator[tuple[int, Evaluate]]:
-        yield self.batch
-
-
-class Minibatches:
-    """An epoch's batches, of a fresh order of the training data: (samples, evaluation) each.
-
-    One generator for each replicate, seeded by its own seed, so that no order depends on which
-    replicates are trained together. A last batch that is smaller is used as well.
+    `source`: see `lay_out`; `count` of its samples are data. One generator for each replicate,
+    seeded by its own seed, so that no order depends on which replicates are trained together. A
+    last batch that is smaller is used as well.
     """
 
-    def __init__(
-        self,
-        inputs: Tensor,
-        targets: Tensor,
-        seeds: Sequence[int],
-        size: int,
-        make: Callable[[Tensor, Tensor], Evaluate],
-    ):
-        self.inputs, self.targets, self.size, self.make = inputs, targets, size, make
+    def __init__(self, source: Tensor, count: int, size: int | str, seeds: Sequence[int]):
+        self.source, self.count = source, count
+        self.shuffled = isinstance(size, int)
+        self.samples = source.clone() if self.shuffled else source
+        step = size if isinstance(size, int) else count
+        self.batches = [
+            Batch(self.samples, start, min(start + step, count), fixed=not self.shuffled)
+            for start in range(0, count, step)
+        ]
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
-    def __len__(self) -> int:
-        return math.ceil(self.inputs.shape[1] / self.size)
-
-    def __iter__(self) -> Iterator[tuple[int, Evaluate]]:
-        n = self.inputs.shape[1]
-        order = torch.stack([torch.randperm(n, generator=g) for g in self.generators])
-        index = order[:, :, None].expand_as(self.inputs).to(self.inputs.device)
-        inputs, targets = self.inputs.gather(1, index), self.targets.gather(1, index)
-        for x, t in zip(inputs.split(self.size, 1), targets.split(self.size, 1), strict=True):
-            yield x.shape[1], self.make(x, t)
+    def shuffle(self) -> None:
+        """Put the samples into another order, where they are to be shuffled."""
+        if self.shuffled:
+            orders = [torch.randperm(self.count, generator=g) for g in self.generators]
+            for samples, source, order in zip(self.samples, self.source, orders, strict=True):
+                samples[:, : self.count] = source[:, order.to(source.device)]
 
 
 def check_device(device: str) -> None:

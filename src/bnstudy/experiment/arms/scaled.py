@@ -1,21 +1,10 @@
 """The other half of BN: divided by the batch's σ, the mean stays."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from jaxtyping import Float64
 from torch import Tensor
 
-from bnstudy.experiment.layers import (
-    Affine,
-    BatchNorm,
-    Linear,
-    Moments,
-    Network,
-    Settings,
-    spread,
-    track,
-)
+from bnstudy.experiment.layers import BatchNorm, Linear, Network, Settings
 
 LABEL = "BN, σ only"
 COLOUR = "#999933"
@@ -25,30 +14,9 @@ USES = ("batch_norm",)
 
 
 class Scale(BatchNorm):
-    """a ↦ scale · a/σ + shift; σ and its running value as in BatchNorm."""
+    """a ↦ scale · a/σ + shift."""
 
-    def __init__(self, replicates: int, units: int, **settings: Any):
-        super().__init__(replicates, units, **settings)
-        del self.running_mean
-
-    def forward(
-        self, a: Float64[Tensor, "seed sample unit"]
-    ) -> Float64[Tensor, "seed sample unit"]:
-        std = self.running_std
-        if self.training:
-            std = (a.var(dim=1, correction=self.correction, keepdim=True) + self.epsilon).sqrt()
-            track(self.running_std, std, self.momentum)
-        return self.scale * a / std + self.shift
-
-    def affine(self, before: Affine, moments: Moments | None) -> Affine:
-        """As in BatchNorm, but the bias before counts."""
-        std = self.running_std
-        if self.training:
-            assert moments is not None
-            std = spread(before, moments, self.epsilon)
-            track(self.running_std, std, self.momentum)
-        gain = self.scale / std
-        return Affine(before.weight * gain, self.shift + before.bias * gain)
+    centre = False
 
 
 def build(
