@@ -32,7 +32,7 @@ import llvmlite.binding
 import numba
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from llvmlite import ir
 from numba import float64, int64, types
 from numba.core import cgutils
@@ -55,9 +55,8 @@ Rows = Float64[np.ndarray, "seed ..."]
 Evaluate = Callable[[], Tensor]
 
 SUMS = 8  # partial sums over samples
-_WIDE = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
-LANES = 8 if _WIDE else 4  # of the processor's vectors
-GROUP = 32 if _WIDE else 8  # samples in registers at once in the forward sweep
+# doubles in a vector of the processor's, for the way back, which wants all registers
+LANES = 8 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 4
 BLOCK_SAMPLES = 128  # more gain nothing
 BLOCK_BYTES = 1024**2  # what a block's h may take of the cache
 
@@ -303,46 +302,15 @@ def _tanh(u):
     return (high - low) / (high + low)
 
 
+@_jit
 @no_type_check
-def _forward_sweep(lanes):
-    """The function that follows, compiled for groups of so many samples."""
-
-    @_jit
-    def forward(begin, end, m, x, size, at, z, drops, place, c, units, h, row, e, stride):
-        """h = tanh(x A + a) and e = h V + c - t of the samples from `begin` to `end` of a block.
-
-        The block's m samples begin `at` in x (6 rows of `size`: inputs, targets). With `z` given, h
-        holds the pre-activations. Rows of h lie `row` apart, those of e `stride`. `drops` (or
-        None): draws, their row's length, threshold and scale; the block begins at `place` there.
-        """
-        for i in range(begin, end, lanes):
-            x0 = _load(x, at + i, lanes)
-            x1 = _load(x, at + i + size, lanes)
-            x2 = _load(x, at + i + 2 * size, lanes)
-            e0 = c[0] - _load(x, at + i + 3 * size, lanes)
-            e1 = c[1] - _load(x, at + i + 4 * size, lanes)
-            e2 = c[2] - _load(x, at + i + 5 * size, lanes)
-            for j in range(len(units) // 8):
-                k = 8 * j
-                if z is None:
-                    bias = _constant(units[k + 3], lanes)
-                    u = _fma(x0, units[k], _fma(x1, units[k + 1], _fma(x2, units[k + 2], bias)))
-                else:
-                    u = _load(h, j * row + i, lanes) * _PER_TANH
-                value = _tanh(u)
-                _store(h, j * row + i, value)
-                if drops is not None:
-                    value = _dropped(value, drops, j, place + i)
-                e0 = _fma(value, units[k + 4], e0)
-                e1 = _fma(value, units[k + 5], e1)
-                e2 = _fma(value, units[k + 6], e2)
-            if i + lanes > m:
-                e0, e1, e2 = _first(e0, m - i), _first(e1, m - i), _first(e2, m - i)
-            _store(e, i, e0)
-            _store(e, i + stride, e1)
-            _store(e, i + 2 * stride, e2)
-
-    return forward
+def _before_tanh(j, x0, x1, x2, z, units, h, place):
+    """What _tanh takes, of unit j for eight samples: of an affine map, or of z, which h holds."""
+    if z is None:
+        k = 8 * j
+        bias = _constant(units[k + 3], SUMS)
+        return _fma(x0, units[k], _fma(x1, units[k + 1], _fma(x2, units[k + 2], bias)))
+    return _load(h, place, SUMS) * _PER_TANH
 
 
 @_jit
@@ -352,8 +320,40 @@ def _dropped(value, drops, unit, sample):
     return _kept(value * scale, draws, unit * length + sample, threshold)
 
 
-_forward_group = _forward_sweep(GROUP)
-_forward_rest = _forward_sweep(SUMS)
+@_jit
+@no_type_check
+def _forward(m, x, size, at, z, drops, place, c, units, h, row, e, stride):
+    """h = tanh(x A + a) and e = h V + c - t for the m samples of a block.
+
+    They begin `at` in x (6 rows of `size`: inputs, targets). With `z` given, h holds the
+    pre-activations. Rows of h lie `row` apart, those of e `stride`. `drops` (or None): draws, their
+    row's length, threshold and scale; the block begins at `place` there. Two units at a time: the
+    processor has more to do while it waits for a division.
+    """
+    for i in range(0, m, SUMS):
+        x0 = _load(x, at + i, SUMS)
+        x1 = _load(x, at + i + size, SUMS)
+        x2 = _load(x, at + i + 2 * size, SUMS)
+        e0 = c[0] - _load(x, at + i + 3 * size, SUMS)
+        e1 = c[1] - _load(x, at + i + 4 * size, SUMS)
+        e2 = c[2] - _load(x, at + i + 5 * size, SUMS)
+        for j in range(0, len(units) // 8, 2):
+            k, to, other = 8 * j, j * row + i, (j + 1) * row + i
+            first = _tanh(_before_tanh(j, x0, x1, x2, z, units, h, to))
+            second = _tanh(_before_tanh(j + 1, x0, x1, x2, z, units, h, other))
+            _store(h, to, first)
+            _store(h, other, second)
+            if drops is not None:
+                first = _dropped(first, drops, j, place + i)
+                second = _dropped(second, drops, j + 1, place + i)
+            e0 = _fma(second, units[k + 12], _fma(first, units[k + 4], e0))
+            e1 = _fma(second, units[k + 13], _fma(first, units[k + 5], e1))
+            e2 = _fma(second, units[k + 14], _fma(first, units[k + 6], e2))
+        if i + SUMS > m:
+            e0, e1, e2 = _first(e0, m - i), _first(e1, m - i), _first(e2, m - i)
+        _store(e, i, e0)
+        _store(e, i + stride, e1)
+        _store(e, i + 2 * stride, e2)
 
 
 @_jit
@@ -375,26 +375,24 @@ def _add_residuals(e, stride, m, total):
 
 @_jit
 @no_type_check
-def _backward(m, x, size, at, z, drops, place, units, h, row, e, stride, sums):
-    """Add a block's share of half of ∂L/∂A, ∂L/∂a, ∂L/∂V to seven of each unit's eight sums.
+def _backward(width, m, x, size, at, z, drops, place, units, h, row, e, stride, sums):
+    """Add a block's share of half of ∂L/∂A, ∂L/∂a, ∂L/∂V to the seven rows of each unit's sums.
 
     With `z` given, h becomes half of ∂L/∂z. One half of the partial sums after the other, where the
     processor's vectors hold but half of them.
     """
-    for j in range(len(units) // 8):
+    for j in range(width):
         V0 = _constant(units[8 * j + 4], LANES)
         V1 = _constant(units[8 * j + 5], LANES)
         V2 = _constant(units[8 * j + 6], LANES)
         for half in range(0, SUMS, LANES):
-            k = 64 * j + half
-            s0, s1, s2 = (
-                _load(sums, k, LANES),
-                _load(sums, k + 8, LANES),
-                _load(sums, k + 16, LANES),
-            )
-            s3 = _load(sums, k + 24, LANES)
-            s4, s5 = _load(sums, k + 32, LANES), _load(sums, k + 40, LANES)
-            s6 = _load(sums, k + 48, LANES)
+            k = 7 * SUMS * j + half
+            s0 = s1 = s2 = s3 = s4 = s5 = s6 = _constant(0.0, LANES)
+            if place:  # not the first block
+                s0, s1 = _load(sums, k, LANES), _load(sums, k + 8, LANES)
+                s2, s3 = _load(sums, k + 16, LANES), _load(sums, k + 24, LANES)
+                s4, s5 = _load(sums, k + 32, LANES), _load(sums, k + 40, LANES)
+                s6 = _load(sums, k + 48, LANES)
             for i in range(half, m, SUMS):
                 value = _load(h, j * row + i, LANES)
                 e0, e1 = _load(e, i, LANES), _load(e, i + stride, LANES)
@@ -421,64 +419,67 @@ def _backward(m, x, size, at, z, drops, place, units, h, row, e, stride, sums):
 
 @_jit
 @no_type_check
-def _reduce(sums, at, to):
-    """The totals of eight times eight partial sums, from `at` on, in their order to `to`."""
-    low = _pairs(
-        _pairs(_load(sums, at, SUMS), _load(sums, at + 8, SUMS)),
-        _pairs(_load(sums, at + 16, SUMS), _load(sums, at + 24, SUMS)),
-    )
-    high = _pairs(
-        _pairs(_load(sums, at + 32, SUMS), _load(sums, at + 40, SUMS)),
-        _pairs(_load(sums, at + 48, SUMS), _load(sums, at + 56, SUMS)),
-    )
-    _store(sums, to, _pairs(low, high))
+def _four(sums, at):
+    """Eight partial sums as four."""
+    return _load(sums, at, 4) + _load(sums, at + 4, 4)
 
 
 @_jit
 @no_type_check
-def _pass(x, start, stop, z, drops, c, scratch, with_gradients, gz):
+def _totals(sums, at):
+    """The totals of four times eight partial sums, from `at` on."""
+    first = _pairs(_four(sums, at), _four(sums, at + 8))
+    return _pairs(first, _pairs(_four(sums, at + 16), _four(sums, at + 24)))
+
+
+@_jit
+@no_type_check
+def _pass(width, x, start, stop, z, drops, c, scratch, with_gradients, gz):
     """The loss of a replicate on the samples from `start` to `stop` of x (6 rows, flat).
 
-    `units`, the first of `scratch`, holds 8 numbers for each unit: A and a, times _PER_TANH, and V.
-    In their order `sums` comes to hold half of their gradients, 8 numbers for each unit, and the
-    last 64 half of ∂L/∂c in front.
+    `units`, the first of `scratch`, holds 8 numbers for each unit: A and a, times _PER_TANH, and V;
+    where their number is odd, zeros for one more.
+    In their order `sums` comes to hold half of their gradients, 8 numbers for each unit (the last
+    is none), and behind the partial sums half of ∂L/∂c.
     """
     units, h, e, sums = scratch
-    size, width, stride = len(x) // 6, len(units) // 8, len(e) // 3
+    size, stride = len(x) // 6, len(e) // 3
     row = stride if with_gradients or z is not None else 0  # else h is not needed again
     block = stride - SUMS
-    sums[:] = 0.0
-    total = sums[64 * width :]
+    total = sums[7 * SUMS * width :]
+    total[:] = 0.0
     for at in range(start, stop, block):
         m, place = min(block, stop - at), at - start
         if z is not None:
             for i in range(m):
                 for j in range(width):
                     h[j * row + i] = z[(place + i) * width + j]
-        whole = m // GROUP * GROUP
-        _forward_group(0, whole, m, x, size, at, z, drops, place, c, units, h, row, e, stride)
-        _forward_rest(whole, m, m, x, size, at, z, drops, place, c, units, h, row, e, stride)
+        _forward(m, x, size, at, z, drops, place, c, units, h, row, e, stride)
         _add_residuals(e, stride, m, total)
         if with_gradients:
-            _backward(m, x, size, at, z, drops, place, units, h, row, e, stride, sums)
+            _backward(width, m, x, size, at, z, drops, place, units, h, row, e, stride, sums)
             if z is not None:
                 for i in range(m):
                     for j in range(width):
                         gz[(place + i) * width + j] = 2.0 * h[j * row + i]
-    _reduce(total, 0, 0)
+    _store(total, 0, _totals(total, 0))
     if with_gradients:
         for j in range(width):
-            _reduce(sums, 64 * j, 8 * j)
+            k = 7 * SUMS * j
+            fourth, last = _four(sums, k + 32), _four(sums, k + 48)
+            rest = _pairs(_pairs(fourth, _four(sums, k + 40)), _pairs(last, last))
+            _store(sums, 8 * j, _totals(sums, k))
+            _store(sums, 8 * j + 4, rest)
     return total[3]
 
 
 @_jit
 @no_type_check
-def _take_output(output, units):
+def _take_output(width, output, units):
     """Copy V from a row that ends with V (width, 3) and c (3,); returns c."""
     bias = len(output) - 3
-    begin = bias - 3 * (len(units) // 8)
-    for j in range(len(units) // 8):
+    begin = bias - 3 * width
+    for j in range(width):
         for k in range(3):
             units[8 * j + 4 + k] = output[begin + 3 * j + k]
     return output[bias:]
@@ -486,7 +487,7 @@ def _take_output(output, units):
 
 @_jit
 @no_type_check
-def _give_output(sums, width, goutput):
+def _give_output(width, sums, goutput):
     """The gradients of V and c, from half of them, to the end of a row."""
     bias = len(goutput) - 3
     begin = bias - 3 * width
@@ -494,7 +495,7 @@ def _give_output(sums, width, goutput):
         for k in range(3):
             goutput[begin + 3 * j + k] = 2.0 * sums[8 * j + 4 + k]
     for k in range(3):
-        goutput[bias + k] = 2.0 * sums[64 * width + k]
+        goutput[bias + k] = 2.0 * sums[7 * SUMS * width + k]
 
 
 @no_type_check
@@ -524,15 +525,16 @@ def _squared_error(
     with V (width, 3) and c (3,). drops: None, or draws (R, width, …), threshold and scale.
     """
     units, sums = scratch[0], scratch[3]
-    width = len(units) // 8
+    width = (len(sums) - 4 * SUMS) // (7 * SUMS)
     losses = np.empty(len(samples))
     for s in range(len(samples)):
-        c = _take_output(output[s], units)
+        c = _take_output(width, output[s], units)
         if hidden is not None:
             for j in range(width):
                 for k in range(4):
                     units[8 * j + k] = _PER_TANH * hidden[s, k * width + j]
         losses[s] = _pass(
+            width,
             samples[s].reshape(-1),
             start,
             stop,
@@ -544,7 +546,7 @@ def _squared_error(
             _replicate(gz, s),
         )
         if with_gradients:
-            _give_output(sums, width, goutput[s])
+            _give_output(width, sums, goutput[s])
             if ghidden is not None:
                 for j in range(width):
                     for k in range(4):
@@ -587,12 +589,12 @@ def _squared_error_after_bn(
     ∂σ = -∂g g/σ, ∂W = g (∂A - x̄ ∂a) + (∂σ/σ) C W.
     """
     units, sums = scratch[0], scratch[3]
-    width = len(units) // 8
+    width = len(of_norm[0])
     momentum, epsilon, centre, divide = norm
     offsets, stds = of_norm
     losses = np.empty(len(samples))
     for s in range(len(samples)):
-        c = _take_output(theta[s], units)
+        c = _take_output(width, theta[s], units)
         W, b = theta[s, : 3 * width].reshape(3, width), theta[s, 3 * width : 4 * width]
         scale, shift = theta[s, 4 * width : 5 * width], theta[s, 5 * width : 6 * width]
         mean, std = running[0][s], running[1][s]
@@ -618,10 +620,10 @@ def _squared_error_after_bn(
             units[8 * j + 2] = _PER_TANH * (w2 * gain)
             units[8 * j + 3] = _PER_TANH * (shift[j] + offsets[j] * gain)
         flat, dropped = samples[s].reshape(-1), _replicate(drops, s)
-        losses[s] = _pass(flat, start, stop, None, dropped, c, scratch, training, None)
+        losses[s] = _pass(width, flat, start, stop, None, dropped, c, scratch, training, None)
         if not training:
             continue
-        _give_output(sums, width, gtheta[s])
+        _give_output(width, sums, gtheta[s])
         gW, gb = gtheta[s, : 3 * width].reshape(3, width), gtheta[s, 3 * width : 4 * width]
         gscale, gshift = gtheta[s, 4 * width : 5 * width], gtheta[s, 5 * width : 6 * width]
         for j in range(width):
@@ -641,6 +643,15 @@ def _squared_error_after_bn(
     return losses
 
 
+@_entry
+@no_type_check
+def _shuffle(source, orders, samples):
+    for s in range(len(source)):
+        for k in range(6):
+            for i in range(orders.shape[1]):
+                samples[s, k, i] = source[s, k, orders[s, i]]
+
+
 # --- what training calls -----------------------------------------------------------------------
 
 
@@ -654,6 +665,19 @@ def lay_out(
     samples = inputs.new_zeros(len(inputs), 6, -(-n // SUMS) * SUMS + SUMS)
     samples[:, :3, :n], samples[:, 3:, :n] = inputs.mT, targets.mT
     return samples
+
+
+def shuffle(
+    source: Float64[Tensor, "seed 6 ..."],
+    orders: Int64[Tensor, "seed sample"],
+    samples: Float64[Tensor, "seed 6 ..."],
+) -> None:
+    """Fill `samples` with those of `source` in an order of each replicate's own."""
+    if source.is_cuda:
+        index = orders[:, None].expand(-1, source.shape[1], -1)
+        samples[:, :, : orders.shape[1]] = source.gather(2, index)
+    else:
+        _shuffle(source.numpy(), orders.numpy(), samples.numpy())
 
 
 class Batch:
@@ -695,9 +719,10 @@ class Scratch:
     def __init__(self, width: int):
         block = max(SUMS, min(BLOCK_SAMPLES, BLOCK_BYTES // (8 * width) // SUMS * SUMS))
         row = block + SUMS
-        sizes = 8 * width, width * row, 3 * row, 64 * (width + 1)
+        even = width + width % 2
+        sizes = 8 * even, even * row, 3 * row, 7 * SUMS * width + 4 * SUMS
         # PyTorch's memory begins at multiples of 64 bytes, where no vector lies across two lines
-        self.arrays = tuple(torch.empty(size, dtype=torch.float64).numpy() for size in sizes)
+        self.arrays = tuple(torch.zeros(size, dtype=torch.float64).numpy() for size in sizes)
         self.of_norm = np.empty(width), np.empty(width)
 
 

@@ -167,13 +167,14 @@ class Dropout(nn.Module):
         if not self.training:
             return h
         samples, units = h.shape[1:]
-        kept = self.draws(samples, units)[:, :, :samples].mT >= self.threshold
+        kept = self.draws(samples, units)[:, :units, :samples].mT >= self.threshold
         return h * (kept.to(h) * self.scale)
 
     def draws(self, samples: int, units: int) -> Int16[Tensor, "seed unit sample"]:
-        """What decides: below the threshold is dropped. Eight samples at a time, as the fast path
-        takes them, so maybe more than there are; four draws are made as one 64-bit integer."""
-        shape = units, -(-samples // 8) * 8
+        """What decides: below the threshold is dropped. Maybe for more units and samples than there
+        are: two and eight at a time, as the fast path takes them, and four draws at a time, from
+        64-bit integers."""
+        shape = units + units % 2, -(-samples // 8) * 8
         drawn = torch.empty(len(self.generators), math.prod(shape) // 4, dtype=torch.int64)
         for row, generator in zip(drawn, self.generators, strict=True):
             row.random_(-(2**63), None, generator=generator)

@@ -12,8 +12,12 @@ def rate(schedule: str, learning_rate: float, step: int, steps: int) -> float:
     `constant`, or `cosine` from the given rate to zero over the budget (Loshchilov & Hutter 2017,
     without restarts). KeyError for another name.
     """
-    factors = {"constant": 1.0, "cosine": (1 + math.cos(math.pi * step / max(steps, 1))) / 2}
-    return learning_rate * factors[schedule]
+    match schedule:
+        case "constant":
+            return learning_rate
+        case "cosine":
+            return learning_rate * (1 + math.cos(math.pi * step / max(steps, 1))) / 2
+    raise KeyError(schedule)
 
 
 def log_spaced_epochs(epochs: int, points: int) -> Int64[np.ndarray, " epoch"]:

@@ -26,6 +26,7 @@ from bnstudy.experiment.kernels import (
     KernelEvaluator,
     fused_objective,
     lay_out,
+    shuffle,
 )
 from bnstudy.experiment.layers import Network, split
 from bnstudy.experiment.schedules import rate
@@ -318,8 +319,7 @@ class Batches:
         """Put the samples into another order, where they are to be shuffled."""
         if self.shuffled:
             orders = [torch.randperm(self.count, generator=g) for g in self.generators]
-            for samples, source, order in zip(self.samples, self.source, orders, strict=True):
-                samples[:, : self.count] = source[:, order.to(source.device)]
+            shuffle(self.source, torch.stack(orders).to(self.source.device), self.samples)
 
 
 def check_device(device: str) -> None:

@@ -24,7 +24,6 @@ def init(parameters: Float64[Tensor, "seed parameter"]) -> dict[str, Tensor]:
     }
 
 
-@torch.no_grad()
 def step(
     parameters: Float64[Tensor, "seed parameter"],
     gradients: Float64[Tensor, "seed parameter"],
@@ -53,12 +52,10 @@ def step(
         )
         return
     state["step"] += 1
-    count = float(state["step"])
+    count = state["step"].item()
+    tensors = parameters, gradients, state["exp_avg"], state["exp_avg_sq"]
     _adam(
-        parameters.view(-1).numpy(),
-        gradients.view(-1).numpy(),
-        state["exp_avg"].view(-1).numpy(),
-        state["exp_avg_sq"].view(-1).numpy(),
+        *(tensor.numpy() for tensor in tensors),
         learning_rate / (1 - BETA1**count),
         math.sqrt(1 - BETA2**count),
     )
@@ -66,11 +63,13 @@ def step(
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 @no_type_check
-def _adam(value, gradient, mean, square, rate, correction):
+def _adam(values, gradients, means, squares, rate, correction):
     """Without reassociation, so that no element's rounding depends on its place: results must not
     depend on how seeds are cut into blocks."""
-    for i in range(value.size):
-        g = gradient[i]
-        mean[i] += (1 - BETA1) * (g - mean[i])
-        square[i] = BETA2 * square[i] + (1 - BETA2) * g * g
-        value[i] -= rate * mean[i] / (math.sqrt(square[i]) / correction + EPSILON)
+    for s in range(len(values)):
+        value, gradient, mean, square = values[s], gradients[s], means[s], squares[s]
+        for i in range(value.size):
+            g = gradient[i]
+            mean[i] += (1 - BETA1) * (g - mean[i])
+            square[i] = BETA2 * square[i] + (1 - BETA2) * g * g
+            value[i] -= rate * mean[i] / (math.sqrt(square[i]) / correction + EPSILON)

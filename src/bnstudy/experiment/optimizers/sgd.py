@@ -14,7 +14,6 @@ def init(parameters: Float64[Tensor, "seed parameter"], *, momentum: float) -> d
     return {"momentum": torch.zeros_like(parameters)}
 
 
-@torch.no_grad()
 def step(
     parameters: Float64[Tensor, "seed parameter"],
     gradients: Float64[Tensor, "seed parameter"],
