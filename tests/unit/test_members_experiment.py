@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from jobs import BATCH_NORM, curves_of, data_of, defaults, network_of, training_of
+from jobs import BATCH_NORM, curves_of, defaults, network_of, training_of
 
 from bnstudy.config import members
 from bnstudy.experiment.arms.centred import Centre
@@ -11,8 +11,8 @@ from bnstudy.experiment.arms.layer_norm import LayerNorm
 from bnstudy.experiment.arms.scaled import Scale
 from bnstudy.experiment.arms.weight_norm import WeightNormLinear
 from bnstudy.experiment.data import ARTICLE_VARIANCE, INPUTS, task_jacobian
+from bnstudy.experiment.evaluators import plain_objective
 from bnstudy.experiment.layers import BatchNorm, Linear, Moments, split
-from bnstudy.experiment.training import plain_objective
 
 ARMS, TASKS, OPTIMIZERS = (members.names(kind) for kind in ("arms", "tasks", "optimizers"))
 CUT = [range(0, 3), range(3, 4), range(4, 10)]
@@ -83,9 +83,7 @@ def test_gradients_and_running_values_are_those_of_the_definition(arm):
     training.optimizer_step = lambda *_, **__: None
     losses = training.epoch()
     network = definition.network.train()
-    data = data_of([1, 2], 50, 20)
-    x, t = (torch.from_numpy(a) for a in (data.train_inputs, data.train_targets))
-    objective = plain_objective(network, x, t)()
+    objective = plain_objective(network, definition.batches.batches[0])()
     torch.testing.assert_close(losses.train, objective.detach(), rtol=1e-12, atol=0)
     expected = torch.autograd.grad(objective.sum(), list(network.parameters()))
     largest = max(float(value.abs().max()) for value in expected)

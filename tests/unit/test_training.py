@@ -1,5 +1,10 @@
 """Training: the fast path against the definition, and independence of how the work is cut."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,14 +14,15 @@ from jobs import BATCH_NORM, data_of, network_of
 from jobs import curves_of as curves
 from jobs import training_of as make
 
-from bnstudy.experiment import kernels
-from bnstudy.experiment.layers import Affine, BatchNorm, Linear, split
-from bnstudy.experiment.training import (
-    Training,
+from bnstudy.experiment import evaluators, kernels
+from bnstudy.experiment.batches import Batch, lay_out
+from bnstudy.experiment.evaluators import (
+    KernelEvaluator,
     affine_objective,
-    flatten,
     plain_objective,
 )
+from bnstudy.experiment.layers import Affine, BatchNorm, Dropout, split
+from bnstudy.experiment.training import Training, flatten
 
 
 @pytest.fixture(autouse=True)
@@ -98,13 +104,21 @@ def test_minibatches_of_everything_are_the_full_batch():
 
 
 def test_minibatches_take_each_sample_once_an_epoch():
-    training = make("none", 5, [1, 2], batch_size=300)
-    seen = []
-    training.batches.make = lambda inputs, targets: seen.append(inputs)
-    assert [samples for samples, _ in training.batches] == [300, 300, 300, 100]
-    assert [len(batch[0]) for batch in seen] == [300, 300, 300, 100]
-    together = torch.cat(seen, dim=1).sort(dim=1).values
-    assert torch.equal(together, training.batches.inputs.sort(dim=1).values)
+    batches = make("none", 5, [1, 2], batch_size=300).batches
+    batches.shuffle()
+    assert [len(batch) for batch in batches.batches] == [300, 300, 300, 100]
+    together = torch.cat([torch.cat([b.inputs, b.targets], dim=2) for b in batches.batches], dim=1)
+    inputs, targets = whole_of(batches)
+    expected = torch.cat([inputs, targets], dim=2)
+    assert not torch.equal(together, expected)
+    for ours, theirs in zip(together, expected, strict=True):
+        assert sorted(map(tuple, ours.tolist())) == sorted(map(tuple, theirs.tolist()))
+
+
+def whole_of(batches):
+    """The training data in their own order."""
+    batch = Batch(batches.source, 0, batches.count)
+    return batch.inputs, batch.targets
 
 
 def test_dropout_is_trained_as_defined():
@@ -150,7 +164,7 @@ def test_nothing_goes_on_from_a_checkpoint_without_its_generators():
 def test_after_an_epoch_of_minibatches_the_whole_training_set_is_evaluated(arm):
     training = make(arm, 7, [1, 2], sizes=(40, 20), batch_size=16)
     curves = training.run(3)
-    inputs, targets = training.batches.inputs, training.batches.targets
+    inputs, targets = whole_of(training.batches)
     with torch.no_grad():
         losses = (training.network.eval()(inputs) - targets).square().sum((1, 2)) / 40
     np.testing.assert_allclose(curves.train_loss_eval[:, -1], losses, rtol=1e-12)
@@ -189,9 +203,23 @@ def random_problem(seed, replicates, n, width):
     return inputs, targets, [p.requires_grad_() for p in parameters]
 
 
-@given(st.integers(0, 2**31), st.integers(1, 3), st.integers(1, 300), st.integers(1, 40))
-@settings(deadline=None, max_examples=40)
-def test_losses_and_gradients_are_those_of_plain_pytorch(seed, replicates, n, width):
+def batch_of(inputs, targets):
+    return Batch(lay_out(inputs, targets), 0, inputs.shape[1])
+
+
+def rows_of(*parts):
+    return torch.cat([part.flatten(1) for part in parts], dim=1)
+
+
+@given(
+    st.sampled_from(["affine", "sample by sample"]),
+    st.integers(0, 2**31),
+    st.integers(1, 3),
+    st.integers(1, 300),
+    st.integers(1, 40),
+)
+@settings(deadline=None, max_examples=80)
+def test_losses_and_gradients_are_those_of_plain_pytorch(given, seed, replicates, n, width):
     """To 1e-12 of the terms that are added up, which are of order 1 here (N(0, 1) draws).
 
     Not of the sums: where a residual cancels, rounding is all that is left of it in both.
@@ -200,12 +228,13 @@ def test_losses_and_gradients_are_those_of_plain_pytorch(seed, replicates, n, wi
     upstream = torch.arange(1.0, replicates + 1, dtype=torch.float64)
     plainly = ((torch.tanh(inputs @ A + a) @ V + c - targets) ** 2).sum((1, 2))
     expected = torch.autograd.grad((plainly * upstream).sum(), (A, a, V, c))
-    output = Linear(V.detach(), c.detach())
-    batch = kernels.Batch(inputs, targets, width)
-    losses = kernels.squared_error(batch, Affine(A, a), output)
-    got = torch.autograd.grad(
-        (losses * upstream).sum(), (A, a, output.weight, output.bias), allow_unused=False
+    batch = batch_of(inputs, targets)
+    before = {"affine": rows_of(A, a), "sample by sample": inputs @ A + a}[given]
+    drawn = None, 1.0
+    losses = evaluators._SquaredError.apply(
+        before, rows_of(V, c), batch, drawn, kernels.scratch(width)
     )
+    got = torch.autograd.grad((losses * upstream).sum(), (A, a, V, c))
     torch.testing.assert_close(losses, plainly, rtol=1e-12, atol=1e-12)
     for ours, theirs in zip(got, expected, strict=True):
         atol = 1e-12 * max(1.0, float(theirs.abs().max()))
@@ -213,9 +242,12 @@ def test_losses_and_gradients_are_those_of_plain_pytorch(seed, replicates, n, wi
 
 
 @given(
-    st.sampled_from(["none", "batch"]), st.integers(0, 2**31), st.integers(1, 3), st.integers(1, 40)
+    st.sampled_from(["none", "batch", "centred", "scaled"]),
+    st.integers(0, 2**31),
+    st.integers(1, 3),
+    st.integers(1, 40),
 )
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=80)
 def test_the_kernels_are_the_definition(arm, seed, replicates, width):
     """Losses in training and evaluation mode, gradients and running values, against the readable
     definition by autograd: to 1e-12 of the terms added up, for which the largest entry stands."""
@@ -223,15 +255,16 @@ def test_the_kernels_are_the_definition(arm, seed, replicates, width):
     seeds = range(seed, seed + replicates)
     network, definition = (network_of(arm, width, seeds, inputs) for _ in range(2))
     rows, gradients = flatten(network)
-    evaluator = kernels.KernelEvaluator(network, rows, gradients)
-    ours = {"train": evaluator.train(inputs, targets)(), "test": evaluator.test(inputs, targets)()}
+    evaluator = KernelEvaluator(network, rows, gradients)
+    batch = batch_of(inputs, targets)
+    ours = {"train": evaluator.train(batch)(), "test": evaluator.test(batch)()}
     theirs = {"train": ((definition(inputs) - targets) ** 2).sum((1, 2))}
     theirs["train"].sum().backward()
     definition.eval()
     theirs["test"] = ((definition(inputs) - targets) ** 2).sum((1, 2))
     ours |= split(gradients, network)
     for name, parameter in definition.named_parameters():
-        if arm == "batch" and name == "hidden.bias":
+        if arm in ("batch", "centred") and name == "hidden.bias":
             parameter.grad.zero_()  # 0 in exact arithmetic: what the definition has is rounding
         theirs[name] = parameter.grad
     for name, buffer in definition.named_buffers():
@@ -265,32 +298,75 @@ def test_a_variant_of_bn_with_an_affine_map_of_its_own_is_trained_as_well():
     np.testing.assert_allclose(*results, rtol=1e-10)
 
 
-def test_gradcheck():
+@pytest.mark.parametrize("dropped", [False, True])
+@pytest.mark.parametrize("given", ["affine", "sample by sample"])
+def test_gradcheck(given, dropped):
     inputs, targets, (A, a, V, c) = random_problem(1, 2, 9, 5)
-    problem = kernels.Batch(inputs, targets, 5)
+    drawn = evaluators._drops(Dropout(0.3, [1, 2]) if dropped else None, 9, 5)
 
     def losses(A, a, V, c):
-        rows = [torch.cat([p.flatten(1) for p in layer], dim=1) for layer in ((A, a), (V, c))]
-        return kernels._SquaredError.apply(*rows, problem)
+        before = rows_of(A, a) if given == "affine" else inputs @ A + a
+        batch, scratch = batch_of(inputs, targets), kernels.scratch(5)
+        return evaluators._SquaredError.apply(before, rows_of(V, c), batch, drawn, scratch)
 
     assert torch.autograd.gradcheck(losses, (A, a, V, c))
+
+
+def activated(z):
+    """What the kernels make of pre-activations: one unit, whose output is what is wanted."""
+    x = torch.zeros(1, len(z), 3, dtype=torch.float64)
+    x[0, :, 0] = torch.from_numpy(z)
+    targets = torch.zeros_like(x)
+    scratch = kernels.scratch(1)
+    hidden, output = (torch.tensor([row], dtype=torch.float64) for row in ((1, 0, 0, 0), [0] * 6))
+    batch, row = batch_of(x, targets), [0.0] * 6
+    kernels.squared_error(
+        *(batch.samples.numpy(), 0, len(z), hidden.numpy(), None, output.numpy(), None, 1.0),
+        *(scratch, True, hidden.numpy().copy(), None, np.array([row])),
+    )
+    return scratch[1][: len(z)]
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1e-3, 1.0, 30.0, 1e6])
 def test_tanh_is_exact_to_rounding(scale):
     """Against NumPy's: absolute error below 1e-15 (2 / (e + 1) rounds at 1.1e-16 twice)."""
-    x = np.zeros((3, 1000))
-    x[0] = np.linspace(-scale, scale, 1000)
-    h = np.empty((1, 1000))
-    kernels._activate(x, np.array([[1.0], [0], [0]]), np.zeros(1), h, 1000)
-    np.testing.assert_allclose(h[0], np.tanh(x[0]), atol=1e-15, rtol=0)
+    z = np.linspace(-scale, scale, kernels.BLOCK_SAMPLES)
+    np.testing.assert_allclose(activated(z), np.tanh(z), atol=1e-15, rtol=0)
 
 
 def test_not_a_number_stays_one():
-    x, h = np.zeros((3, 4)), np.zeros((1, 4))
-    x[0] = [np.nan, np.inf, -np.inf, 0.0]
-    kernels._activate(x, np.array([[1.0], [0], [0]]), np.zeros(1), h, 4)
-    np.testing.assert_array_equal(h[0], [np.nan, 1, -1, 0])
+    z = np.array([np.nan, np.inf, -np.inf, 0.0])
+    np.testing.assert_array_equal(activated(z), [np.nan, 1, -1, 0])
+
+
+LANES_CODE = """
+import json, sys
+from bnstudy.experiment import evaluators, kernels
+from bnstudy.experiment.batches import Batch, lay_out
+from bnstudy.experiment.evaluators import (
+    KernelEvaluator,
+    affine_objective,
+    plain_objective,
+)
+kernels.LANES = int(sys.argv[1])
+import numpy as np
+from jobs import curves_of
+print(json.dumps([curves_of("batch", 37, [1], 20, sizes=(203, 20), batch_size=b).tolist()
+                  for b in ("full", 50)]))
+"""
+
+
+def test_results_do_not_depend_on_the_processors_vectors(tmp_path):
+    """Bit for bit, for vectors of 2, 4 and 8 numbers, whatever this processor has."""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    told = []
+    for lanes in (2, 4, 8):
+        environment["NUMBA_CACHE_DIR"] = str(tmp_path / str(lanes))
+        command = [sys.executable, "-c", LANES_CODE, str(lanes)]
+        told.append(
+            subprocess.run(command, env=environment, check=True, capture_output=True).stdout
+        )
+    assert told[0] == told[1] == told[2]
 
 
 def test_the_checkpoint_names_all_that_training_needs():

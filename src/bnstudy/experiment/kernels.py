@@ -24,35 +24,18 @@ of the module of the function that is called, and of no other.
 
 import math
 import operator
-from collections.abc import Callable
 from functools import partial
-from typing import Any, no_type_check
+from typing import Any
 
 import llvmlite.binding
 import numba
 import numpy as np
-import torch
-from jaxtyping import Float64, Int64
 from llvmlite import ir
-from numba import float64, int64, types
+from numba import extending, float64, int64, types
 from numba.core import cgutils
 from numba.core.typeconv import Conversion
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import (
-    intrinsic,
-    lower_builtin,
-    lower_cast,
-    models,
-    overload,
-    register_model,
-)
-from torch import Tensor
-
-from bnstudy.experiment.layers import BatchNorm, Dropout, Linear, Moments, Network
-
-Rows = Float64[np.ndarray, "seed ..."]
-# () -> losses (R,) on a batch; one for training leaves their gradients with the parameters
-Evaluate = Callable[[], Tensor]
+from numba.extending import intrinsic
 
 SUMS = 8  # partial sums over samples
 # doubles in a vector of the processor's, for the way back, which wants all registers
@@ -67,29 +50,26 @@ BLOCK_BYTES = 1024**2  # what a block's h may take of the cache
 class Vector(types.Type):
     """So many doubles that Numba computes with side by side. A number stands for a vector of it."""
 
-    def __init__(self, lanes: int):
+    def __init__(self, lanes):
         self.lanes = lanes
         super().__init__(f"Vector({lanes})")
 
-    def can_convert_from(self, typingctx: Any, other: Any) -> Conversion | None:
+    def can_convert_from(self, typingctx, other):
         """Numbers become vectors."""
         return Conversion.promote if other == float64 else None
 
 
-@register_model(Vector)
-@no_type_check
-class _VectorModel(models.PrimitiveModel):
+@extending.register_model(Vector)
+class _VectorModel(extending.models.PrimitiveModel):
     def __init__(self, manager, vector):
         super().__init__(manager, vector, ir.VectorType(ir.DoubleType(), vector.lanes))
 
 
-@lower_cast(types.Float, Vector)
-@no_type_check
+@extending.lower_cast(types.Float, Vector)
 def _broadcast(context, builder, number, vector, value):
     return _repeat(builder, value, vector.lanes)
 
 
-@no_type_check
 def _repeat(builder, value, lanes):
     """A vector of `lanes` times the same value."""
     nothing = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
@@ -97,12 +77,10 @@ def _repeat(builder, value, lanes):
     return builder.shuffle_vector(one, nothing, _integers([0] * lanes, 32))
 
 
-@no_type_check
 def _integers(values, bits=64):
     return ir.Constant(ir.VectorType(ir.IntType(bits), len(values)), values)
 
 
-@no_type_check
 def _define(function, instruction):
     """`function` of two vectors, or of a vector and a number, as an LLVM instruction."""
 
@@ -112,7 +90,7 @@ def _define(function, instruction):
             found = [argument for argument in args if isinstance(argument, Vector)]
             return signature(found[0], found[0], found[0]) if found else None
 
-    @lower_builtin(function, Vector, Vector)
+    @extending.lower_builtin(function, Vector, Vector)
     def lower(context, builder, sig, args):
         return getattr(builder, instruction)(*args)
 
@@ -126,14 +104,12 @@ for _function, _instruction in (
     _define(_function, _instruction)
 
 
-@no_type_check
 def _pointer(context, builder, sig, args, vector):
     array = context.make_array(sig.args[0])(context, builder, args[0])
     return builder.bitcast(builder.gep(array.data, [args[1]]), vector.as_pointer())
 
 
 @intrinsic(prefer_literal=True)
-@no_type_check
 def _load(typingctx, array, start, lanes):
     """`lanes` values of a flat array, from `start` on."""
     vector = Vector(lanes.literal_value)
@@ -146,7 +122,6 @@ def _load(typingctx, array, start, lanes):
 
 
 @intrinsic
-@no_type_check
 def _store(typingctx, array, start, value):
     """array[start : start + lanes] = value."""
 
@@ -158,7 +133,6 @@ def _store(typingctx, array, start, value):
 
 
 @intrinsic(prefer_literal=True)
-@no_type_check
 def _constant(typingctx, value, lanes):
     """A vector of one number."""
 
@@ -168,7 +142,6 @@ def _constant(typingctx, value, lanes):
     return Vector(lanes.literal_value)(float64, lanes), generate
 
 
-@no_type_check
 def _fused(negate):
     @intrinsic
     def fma(typingctx, a, b, c):
@@ -191,7 +164,6 @@ _fnma = _fused(negate=True)  # c - a · b, rounded once
 
 
 @intrinsic
-@no_type_check
 def _clamp(typingctx, value, limit):
     """`value` within ± limit; NaN stays NaN."""
 
@@ -204,7 +176,6 @@ def _clamp(typingctx, value, limit):
 
 
 @intrinsic
-@no_type_check
 def _times_power(typingctx, value, shifted):
     """value · 2^k, by adding k to its exponent; the low bits of `shifted` hold k."""
 
@@ -218,7 +189,6 @@ def _times_power(typingctx, value, shifted):
 
 
 @intrinsic
-@no_type_check
 def _first(typingctx, value, count):
     """`value` with 0 from lane `count` on."""
 
@@ -231,7 +201,6 @@ def _first(typingctx, value, count):
 
 
 @intrinsic
-@no_type_check
 def _kept(typingctx, value, draws, start, threshold):
     """`value` with 0 where the 16-bit integers from `start` on are below the threshold."""
 
@@ -248,7 +217,6 @@ def _kept(typingctx, value, draws, start, threshold):
 
 
 @intrinsic
-@no_type_check
 def _pairs(typingctx, a, b):
     """Sums of neighbours: of a's lanes, then of b's."""
 
@@ -264,8 +232,8 @@ def _pairs(typingctx, a, b):
 
 # --- the pass over a batch -------------------------------------------------------------------
 
-_jit = partial(numba.njit, error_model="numpy")
-_entry = partial(numba.njit, error_model="numpy", cache=True, nogil=True)
+_jit: Any = partial(numba.njit, error_model="numpy")
+_entry: Any = partial(numba.njit, error_model="numpy", cache=True, nogil=True)
 
 _ROUND = 1.5 * 2.0**52  # adding it leaves the nearest integer in the low bits of the sum
 _LN2 = math.log(2)
@@ -284,7 +252,6 @@ _Q1, _Q2, _Q3, _Q4, _Q5 = (p * _LN2 ** (2 * k + 1) for k, p in enumerate(_FDLIBM
 
 
 @_jit
-@no_type_check
 def _tanh(u):
     """tanh(u ln2 / 2) = (2^u - 1) / (2^u + 1), with an absolute error below 3e-16.
 
@@ -302,8 +269,22 @@ def _tanh(u):
     return (high - low) / (high + low)
 
 
+def scratch(width):
+    """Memory for the pass: units, h, e, sums, and two rows for BN. What a call leaves there, no
+    other reads, but for the zeros of the unit that makes their number even."""
+    block = max(SUMS, min(BLOCK_SAMPLES, BLOCK_BYTES // (8 * width) // SUMS * SUMS))
+    row, even = block + SUMS, width + width % 2
+    sizes = 8 * even, even * row, 3 * row, 7 * SUMS * width + 4 * SUMS, width, width
+    return tuple(map(_aligned, sizes))
+
+
+def _aligned(size):
+    """Zeros that begin at a multiple of 64 bytes, so that no vector lies across two cache lines."""
+    memory = np.zeros(size + 8)
+    return memory[-memory.ctypes.data % 64 // 8 :][:size]
+
+
 @_jit
-@no_type_check
 def _before_tanh(j, x0, x1, x2, z, units, h, place):
     """What _tanh takes, of unit j for eight samples: of an affine map, or of z, which h holds."""
     if z is None:
@@ -314,20 +295,18 @@ def _before_tanh(j, x0, x1, x2, z, units, h, place):
 
 
 @_jit
-@no_type_check
 def _dropped(value, drops, unit, sample):
-    draws, length, threshold, scale = drops
-    return _kept(value * scale, draws, unit * length + sample, threshold)
+    draws, length, threshold = drops
+    return _kept(value, draws, unit * length + sample, threshold)
 
 
 @_jit
-@no_type_check
 def _forward(m, x, size, at, z, drops, place, c, units, h, row, e, stride):
     """h = tanh(x A + a) and e = h V + c - t for the m samples of a block.
 
     They begin `at` in x (6 rows of `size`: inputs, targets). With `z` given, h holds the
     pre-activations. Rows of h lie `row` apart, those of e `stride`. `drops` (or None): draws, their
-    row's length, threshold and scale; the block begins at `place` there. Two units at a time: the
+    row's length and the threshold; the block begins at `place` there. Two units at a time: the
     processor has more to do while it waits for a division.
     """
     for i in range(0, m, SUMS):
@@ -357,7 +336,6 @@ def _forward(m, x, size, at, z, drops, place, c, units, h, row, e, stride):
 
 
 @_jit
-@no_type_check
 def _add_residuals(e, stride, m, total):
     """Add Σ e (3) and Σ e² to the four rows of `total`."""
     s0, s1, s2 = _load(total, 0, SUMS), _load(total, 8, SUMS), _load(total, 16, SUMS)
@@ -374,7 +352,6 @@ def _add_residuals(e, stride, m, total):
 
 
 @_jit
-@no_type_check
 def _backward(width, m, x, size, at, z, drops, place, units, h, row, e, stride, sums):
     """Add a block's share of half of ∂L/∂A, ∂L/∂a, ∂L/∂V to the seven rows of each unit's sums.
 
@@ -418,14 +395,12 @@ def _backward(width, m, x, size, at, z, drops, place, units, h, row, e, stride, 
 
 
 @_jit
-@no_type_check
 def _four(sums, at):
     """Eight partial sums as four."""
     return _load(sums, at, 4) + _load(sums, at + 4, 4)
 
 
 @_jit
-@no_type_check
 def _totals(sums, at):
     """The totals of four times eight partial sums, from `at` on."""
     first = _pairs(_four(sums, at), _four(sums, at + 8))
@@ -433,7 +408,6 @@ def _totals(sums, at):
 
 
 @_jit
-@no_type_check
 def _pass(width, x, start, stop, z, drops, c, scratch, with_gradients, gz):
     """The loss of a replicate on the samples from `start` to `stop` of x (6 rows, flat).
 
@@ -442,7 +416,7 @@ def _pass(width, x, start, stop, z, drops, c, scratch, with_gradients, gz):
     In their order `sums` comes to hold half of their gradients, 8 numbers for each unit (the last
     is none), and behind the partial sums half of ∂L/∂c.
     """
-    units, h, e, sums = scratch
+    units, h, e, sums, _, _ = scratch
     size, stride = len(x) // 6, len(e) // 3
     row = stride if with_gradients or z is not None else 0  # else h is not needed again
     block = stride - SUMS
@@ -474,61 +448,68 @@ def _pass(width, x, start, stop, z, drops, c, scratch, with_gradients, gz):
 
 
 @_jit
-@no_type_check
-def _take_output(width, output, units):
-    """Copy V from a row that ends with V (width, 3) and c (3,); returns c."""
+def _take_output(width, output, units, gain):
+    """Copy gain · V from a row that ends with V (width, 3) and c (3,); returns c."""
     bias = len(output) - 3
     begin = bias - 3 * width
     for j in range(width):
         for k in range(3):
-            units[8 * j + 4 + k] = output[begin + 3 * j + k]
+            units[8 * j + 4 + k] = gain * output[begin + 3 * j + k]
     return output[bias:]
 
 
 @_jit
-@no_type_check
-def _give_output(width, sums, goutput):
-    """The gradients of V and c, from half of them, to the end of a row."""
+def _give_output(width, sums, goutput, gain):
+    """The gradients of V and c, from half of those of gain · V and c, to the end of a row."""
     bias = len(goutput) - 3
     begin = bias - 3 * width
     for j in range(width):
         for k in range(3):
-            goutput[begin + 3 * j + k] = 2.0 * sums[8 * j + 4 + k]
+            goutput[begin + 3 * j + k] = 2.0 * gain * sums[8 * j + 4 + k]
     for k in range(3):
         goutput[bias + k] = 2.0 * sums[7 * SUMS * width + k]
 
 
-@no_type_check
 def _replicate(given, s):
     """One replicate's part, flat, of an array, of `drops`, or of None; for compiled code."""
 
 
-@overload(_replicate)
-@no_type_check
+@extending.overload(_replicate)
 def _define_replicate(given, s):
     if isinstance(given, types.NoneType):
         return lambda given, s: None
     if isinstance(given, types.Array):
         return lambda given, s: given[s].reshape(-1)
-    return lambda given, s: (given[0][s].reshape(-1), given[0].shape[2], given[1], given[2])
+    return lambda given, s: (given[0][s].reshape(-1), given[0].shape[2], given[1])
 
 
 @_entry
-@no_type_check
-def _squared_error(
-    samples, start, stop, hidden, z, output, drops, scratch, with_gradients, ghidden, gz, goutput
+def squared_error(
+    samples,
+    start,
+    stop,
+    hidden,
+    z,
+    output,
+    drops,
+    gain,
+    scratch,
+    with_gradients,
+    ghidden,
+    gz,
+    goutput,
 ):
     """Losses (R,) and, if asked for, gradients of R replicates, laid out as what they belong to.
 
     samples: (R, 6, …), see `lay_out`. hidden: rows that begin with A (3, width) and a (width,), or
     z: pre-activations (R, n, width); of the two, what is not given is None. output: rows that end
-    with V (width, 3) and c (3,). drops: None, or draws (R, width, …), threshold and scale.
+    with V (width, 3) and c (3,). drops: None, or draws (R, width, …) and the
+    threshold; what is kept is multiplied by `gain`.
     """
-    units, sums = scratch[0], scratch[3]
-    width = (len(sums) - 4 * SUMS) // (7 * SUMS)
+    units, sums, width = scratch[0], scratch[3], len(scratch[4])
     losses = np.empty(len(samples))
     for s in range(len(samples)):
-        c = _take_output(width, output[s], units)
+        c = _take_output(width, output[s], units, gain)
         if hidden is not None:
             for j in range(width):
                 for k in range(4):
@@ -546,7 +527,7 @@ def _squared_error(
             _replicate(gz, s),
         )
         if with_gradients:
-            _give_output(width, sums, goutput[s])
+            _give_output(width, sums, goutput[s], gain)
             if ghidden is not None:
                 for j in range(width):
                     for k in range(4):
@@ -555,10 +536,10 @@ def _squared_error(
 
 
 @_entry
-@no_type_check
-def _moments(samples, start, stop, correction):
-    """Mean (3) and covariance (9; divisor n - correction) of each replicate's inputs, in a row."""
-    found, n = np.empty((len(samples), 12)), stop - start
+def moments(samples, start, stop, correction):
+    """Mean (R, 3) and covariance (R, 3, 3; divisor n - correction) of the inputs."""
+    mean, covariance = np.empty((len(samples), 3)), np.empty((len(samples), 3, 3))
+    n = stop - start
     for s in range(len(samples)):
         x, y, z = samples[s, 0], samples[s, 1], samples[s, 2]
         mx = my = mz = xx = xy = xz = yy = yz = zz = 0.0
@@ -569,16 +550,27 @@ def _moments(samples, start, stop, correction):
             dx, dy, dz = x[i] - mx, y[i] - my, z[i] - mz
             xx, xy, xz = xx + dx * dx, xy + dx * dy, xz + dx * dz
             yy, yz, zz = yy + dy * dy, yz + dy * dz, zz + dz * dz
-        found[s, :3] = mx, my, mz
-        found[s, 3:] = xx, xy, xz, xy, yy, yz, xz, yz, zz
-        found[s, 3:] /= n - correction
-    return found
+        mean[s] = mx, my, mz
+        C = covariance[s]
+        C[0], C[1], C[2] = (xx, xy, xz), (xy, yy, yz), (xz, yz, zz)
+        covariance[s] /= n - correction
+    return mean, covariance
 
 
 @_entry
-@no_type_check
-def _squared_error_after_bn(
-    samples, start, stop, moments, theta, norm, running, drops, scratch, of_norm, training, gtheta
+def squared_error_after_bn(
+    samples,
+    start,
+    stop,
+    moments,
+    theta,
+    norm,
+    running,
+    drops,
+    kept,
+    scratch,
+    training,
+    gtheta,
 ):
     """The same for networks with BatchNorm, whose rows theta hold W, b, scale, shift, V, c.
 
@@ -588,17 +580,16 @@ def _squared_error_after_bn(
     A = W g, a = shift + o g, σ² = diag(WᵀCW) + ε; and back, ∂g = Σ_l ∂A_l W_l + o ∂a,
     ∂σ = -∂g g/σ, ∂W = g (∂A - x̄ ∂a) + (∂σ/σ) C W.
     """
-    units, sums = scratch[0], scratch[3]
-    width = len(of_norm[0])
+    units, _, _, sums, offsets, stds = scratch
+    width = len(offsets)
     momentum, epsilon, centre, divide = norm
-    offsets, stds = of_norm
     losses = np.empty(len(samples))
     for s in range(len(samples)):
-        c = _take_output(width, theta[s], units)
+        c = _take_output(width, theta[s], units, kept)
         W, b = theta[s, : 3 * width].reshape(3, width), theta[s, 3 * width : 4 * width]
         scale, shift = theta[s, 4 * width : 5 * width], theta[s, 5 * width : 6 * width]
         mean, std = running[0][s], running[1][s]
-        x, C = moments[s, :3], moments[s, 3:].reshape(3, 3)
+        x, C = moments[0][s], moments[1][s]
         for j in range(width):
             offsets[j], stds[j] = b[j] - mean[j], std[j]
             w0, w1, w2 = W[0, j], W[1, j], W[2, j]
@@ -623,7 +614,7 @@ def _squared_error_after_bn(
         losses[s] = _pass(width, flat, start, stop, None, dropped, c, scratch, training, None)
         if not training:
             continue
-        _give_output(width, sums, gtheta[s])
+        _give_output(width, sums, gtheta[s], kept)
         gW, gb = gtheta[s, : 3 * width].reshape(3, width), gtheta[s, 3 * width : 4 * width]
         gscale, gshift = gtheta[s, 4 * width : 5 * width], gtheta[s, 5 * width : 6 * width]
         for j in range(width):
@@ -644,201 +635,8 @@ def _squared_error_after_bn(
 
 
 @_entry
-@no_type_check
-def _shuffle(source, orders, samples):
+def shuffle(source, orders, samples):
     for s in range(len(source)):
         for k in range(6):
             for i in range(orders.shape[1]):
                 samples[s, k, i] = source[s, k, orders[s, i]]
-
-
-# --- what training calls -----------------------------------------------------------------------
-
-
-def lay_out(
-    inputs: Float64[Tensor, "seed sample 3"], targets: Float64[Tensor, "seed sample 3"]
-) -> Float64[Tensor, "seed 6 ..."]:
-    """Inputs and targets with the samples on the last axis, and room behind them for whole vectors.
-
-    What is in that room counts for nothing."""
-    n = inputs.shape[1]
-    samples = inputs.new_zeros(len(inputs), 6, -(-n // SUMS) * SUMS + SUMS)
-    samples[:, :3, :n], samples[:, 3:, :n] = inputs.mT, targets.mT
-    return samples
-
-
-def shuffle(
-    source: Float64[Tensor, "seed 6 ..."],
-    orders: Int64[Tensor, "seed sample"],
-    samples: Float64[Tensor, "seed 6 ..."],
-) -> None:
-    """Fill `samples` with those of `source` in an order of each replicate's own."""
-    if source.is_cuda:
-        index = orders[:, None].expand(-1, source.shape[1], -1)
-        samples[:, :, : orders.shape[1]] = source.gather(2, index)
-    else:
-        _shuffle(source.numpy(), orders.numpy(), samples.numpy())
-
-
-class Batch:
-    """The samples from `start` to `stop` of R replicates. `fixed`: they stay what they are."""
-
-    def __init__(
-        self, samples: Float64[Tensor, "seed 6 ..."], start: int, stop: int, fixed: bool = True
-    ):
-        self.samples, self.start, self.stop, self.fixed = samples, start, stop, fixed
-        self.inputs = samples[:, :3, start:stop].mT
-        self.targets = samples[:, 3:, start:stop].mT
-        self._moments: Rows | None = None
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def split(self, size: int) -> list["Batch"]:
-        """The same of `size` replicates after `size` replicates."""
-        parts = self.samples.split(size)
-        return [Batch(part, self.start, self.stop, self.fixed) for part in parts]
-
-    def moments(self, correction: int) -> Rows:
-        """Mean (3) and covariance (9) of the inputs in a row, with divisor n - correction."""
-        if self._moments is None or not self.fixed:
-            self._moments = _moments(self.samples.numpy(), self.start, self.stop, correction)
-        return self._moments
-
-    def moments_for(self, network: Network) -> Moments | None:
-        """What `network.affine` needs to know of the inputs in training mode."""
-        if network.norm is None:
-            return None
-        rows = torch.from_numpy(self.moments(network.norm.correction))
-        return Moments(rows[:, None, :3], rows[:, 3:].view(-1, 3, 3))
-
-
-class Scratch:
-    """Memory for the pass, and for BN beside it. What a call leaves there, no other reads."""
-
-    def __init__(self, width: int):
-        block = max(SUMS, min(BLOCK_SAMPLES, BLOCK_BYTES // (8 * width) // SUMS * SUMS))
-        row = block + SUMS
-        even = width + width % 2
-        sizes = 8 * even, even * row, 3 * row, 7 * SUMS * width + 4 * SUMS
-        # PyTorch's memory begins at multiples of 64 bytes, where no vector lies across two lines
-        self.arrays = tuple(torch.zeros(size, dtype=torch.float64).numpy() for size in sizes)
-        self.of_norm = np.empty(width), np.empty(width)
-
-
-class _SquaredError(torch.autograd.Function):
-    """The pass for autograd. `before`: rows of A and a, or pre-activations."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, before: Tensor, output: Tensor, batch: Batch, drops: Any, scratch: Scratch
-    ) -> Tensor:
-        wanted = any(ctx.needs_input_grad)
-        tensors = (before, output, *map(torch.empty_like, (before, output)))
-        first, last, gfirst, glast = (tensor.detach().numpy() for tensor in tensors)
-        given = slice(None, None, -1 if before.ndim == 3 else 1)  # (rows, None), or (None, z)
-        losses = _squared_error(
-            *(batch.samples.numpy(), batch.start, batch.stop),
-            *(first, None)[given],
-            *(last, drops, scratch.arrays, wanted),
-            *(gfirst, None)[given],
-            glast,
-        )
-        if wanted:
-            ctx.save_for_backward(*tensors[2:])
-        return torch.from_numpy(losses)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        before, output = ctx.saved_tensors
-        shape = (-1, *(1,) * (before.ndim - 1))
-        return upstream.view(shape) * before, upstream[:, None] * output, None, None, None
-
-
-def fused_objective(network: Network, batch: Batch) -> Evaluate:
-    """The summed squared errors on a batch by the pass, all before the activation by PyTorch: as an
-    affine map, if the network's layers say one, else sample by sample."""
-    scratch, dropout = Scratch(network.width), network.dropout
-
-    def objective() -> Tensor:
-        if network.has_affine:
-            affine = network.affine(batch.moments_for(network))
-            before = torch.cat([part.flatten(1) for part in affine], dim=1)
-        else:
-            before = network.pre_activations(batch.inputs).contiguous()
-        output = torch.cat([p.flatten(1) for p in network.output.parameters()], dim=1)
-        drops = _drops(dropout if network.training else None, len(batch), network.width)
-        return _SquaredError.apply(before, output, batch, drops, scratch)
-
-    return objective
-
-
-class KernelEvaluator:
-    """Losses and gradients by the compiled passes alone, without autograd.
-
-    `parameters` and `gradients` are the rows (R, P) on which the network's layers are views (see
-    `training.flatten`).
-    """
-
-    def __init__(
-        self,
-        network: Network,
-        parameters: Float64[Tensor, "seed parameter"],
-        gradients: Float64[Tensor, "seed parameter"],
-    ):
-        self.network, self.scratch = network, Scratch(network.width)
-        self.theta, self.gtheta = parameters.numpy(), gradients.numpy()
-
-    @staticmethod
-    def supports(network: Network) -> bool:
-        """Whether the network's layers are those that are compiled here, and not variants."""
-        norm = type(network.norm)
-        known = norm is type(None) or getattr(norm, "affine", None) is BatchNorm.affine
-        return type(network.hidden) is Linear and known
-
-    def train(self, batch: Batch) -> Evaluate:
-        """In training mode; leaves gradients. The bias before BN cancels: its gradient is 0."""
-        return self._evaluate(batch, training=True)
-
-    def test(self, batch: Batch) -> Evaluate:
-        """In evaluation mode, without gradients."""
-        return self._evaluate(batch, training=False)
-
-    def _evaluate(self, batch: Batch, training: bool) -> Evaluate:
-        network, norm, work = self.network, self.network.norm, self.scratch
-        where = batch.samples.numpy(), batch.start, batch.stop
-        dropout = network.dropout if training else None
-
-        def plain() -> Tensor:
-            drops = _drops(dropout, len(batch), network.width)
-            last = work.arrays, training, self.gtheta, None, self.gtheta
-            return torch.from_numpy(
-                _squared_error(*where, self.theta, None, self.theta, drops, *last)
-            )
-
-        if norm is None:
-            return plain
-        settings = norm.momentum, norm.epsilon, norm.centre, norm.divide
-        running = _row(norm.running_mean), _row(norm.running_std)
-
-        def normalised() -> Tensor:
-            drops = _drops(dropout, len(batch), network.width)
-            moments = batch.moments(norm.correction)
-            first = *where, moments, self.theta, settings, running, drops
-            last = work.arrays, work.of_norm, training, self.gtheta
-            return torch.from_numpy(_squared_error_after_bn(*first, *last))
-
-        return normalised
-
-
-def _drops(dropout: Dropout | None, samples: int, units: int) -> tuple[Any, int, float] | None:
-    """What the pass drops: draws (R, units, …), threshold and scale."""
-    if dropout is None:
-        return None
-    return dropout.draws(samples, units).numpy(), dropout.threshold, dropout.scale
-
-
-def _row(tensor: Float64[Tensor, "seed 1 unit"]) -> Rows:
-    """Without the axis over samples."""
-    return tensor.detach().numpy()[:, 0]

@@ -7,7 +7,6 @@ train loss so recorded is of networks that change meanwhile; `train_loss_eval` i
 training set after the epoch, in evaluation mode.
 """
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,21 +18,13 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from bnstudy.config import members
+from bnstudy.experiment.batches import Batch, Batches, lay_out
 from bnstudy.experiment.data import Data
-from bnstudy.experiment.kernels import (
-    Batch,
-    Evaluate,
-    KernelEvaluator,
-    fused_objective,
-    lay_out,
-    shuffle,
-)
+from bnstudy.experiment.evaluators import AutogradEvaluator, Evaluate, Objective, make_evaluator
 from bnstudy.experiment.layers import Network, split
 from bnstudy.experiment.schedules import rate
 
 Rows = Float64[Tensor, "seed parameter"]
-# (network, batch) -> () -> the losses (R,) on that batch
-Objective = Callable[[Network, Batch], Evaluate]
 
 
 class Losses(NamedTuple):
@@ -51,103 +42,6 @@ class Curves:
     train_loss: Float64[np.ndarray, "seed epoch"]
     test_loss: Float64[np.ndarray, "seed epoch"]
     train_loss_eval: Float64[np.ndarray, "seed epoch"] | None
-
-
-def plain_objective(network: Network, batch: Batch) -> Evaluate:
-    """The definition: run the network and sum the squared errors."""
-    return lambda: (network(batch.inputs) - batch.targets).square().sum(dim=(1, 2))
-
-
-def affine_objective(network: Network, batch: Batch) -> Evaluate:
-    """The same number with all before the activation as one affine map; for GPUs."""
-    known = network.moments(batch.inputs) if batch.fixed else None
-
-    def objective() -> Tensor:
-        weight, bias = network.affine(known or network.moments(batch.inputs))
-        h = torch.tanh(torch.baddbmm(bias, batch.inputs, weight))
-        if network.dropout is not None:
-            h = network.dropout(h)
-        return (network.output(h) - batch.targets).square().sum(dim=(1, 2))
-
-    return objective
-
-
-def singles_of(network: Network) -> list[Network]:
-    """Each replicate as a network of its own, on the same memory."""
-    singles = []
-    for row in range(len(network.output.weight)):
-        rows = slice(row, row + 1)
-        single = copy.deepcopy(network)
-        for name, parameter in network.named_parameters():
-            single.get_parameter(name).data = parameter.data[rows]
-        for name, buffer in network.named_buffers():
-            module, _, leaf = name.rpartition(".")
-            setattr(single.get_submodule(module), leaf, buffer[rows])
-        if network.dropout is not None and single.dropout is not None:
-            single.dropout.generators = network.dropout.generators[rows]
-        singles.append(single)
-    return singles
-
-
-class AutogradEvaluator:
-    """Losses and gradients by PyTorch, of an objective.
-
-    `networks`: the network of all replicates, or each replicate as a network of its own: in batched
-    products and sums the last bit may depend on the number of replicates. `gradients`: the rows
-    (R, P) where their gradients go.
-    """
-
-    def __init__(self, networks: Sequence[Network], gradients: Rows, objective: Objective):
-        self.networks, self.objective = networks, objective
-        self.size = len(gradients) // len(networks)
-        self.one = gradients.new_ones(len(gradients))
-        self.parameters = [p for network in networks for p in network.parameters()]
-        rows = zip(gradients.split(self.size), networks, strict=True)
-        self.gradients = [part for row, n in rows for part in split(row, n).values()]
-
-    def train(self, batch: Batch) -> Evaluate:
-        """In training mode, with gradients."""
-        objectives = self._objectives(batch)
-
-        def evaluate() -> Tensor:
-            losses = torch.cat([objective() for objective in objectives])
-            found = torch.autograd.grad(losses, self.parameters, self.one, materialize_grads=True)
-            for gradient, value in zip(self.gradients, found, strict=True):
-                gradient.copy_(value)
-            return losses.detach()
-
-        return self._in_mode(True, evaluate)
-
-    def test(self, batch: Batch) -> Evaluate:
-        """In evaluation mode, without gradients."""
-        objectives = self._objectives(batch)
-        evaluate = torch.no_grad()(lambda: torch.cat([objective() for objective in objectives]))
-        return self._in_mode(False, evaluate)
-
-    def _objectives(self, batch: Batch) -> list[Evaluate]:
-        parts = zip(self.networks, batch.split(self.size), strict=True)
-        return [self.objective(network, part) for network, part in parts]
-
-    def _in_mode(self, training: bool, evaluate: Evaluate) -> Evaluate:
-        def evaluate_in_mode() -> Tensor:
-            for network in self.networks:
-                network.train(training)
-            return evaluate()
-
-        return evaluate_in_mode
-
-
-def make_evaluator(
-    network: Network, parameters: Rows, gradients: Rows
-) -> AutogradEvaluator | KernelEvaluator:
-    """The fastest way to train and test `network` on its device."""
-    if parameters.is_cuda:
-        objective = affine_objective if network.has_affine else plain_objective
-        return AutogradEvaluator([network], gradients, objective)
-    if KernelEvaluator.supports(network):
-        return KernelEvaluator(network, parameters, gradients)
-    networks = [network] if network.has_affine else singles_of(network)
-    return AutogradEvaluator(networks, gradients, fused_objective)
 
 
 class Training:
@@ -287,39 +181,13 @@ class Training:
         optimizer = {f"optimizer.{name}": t for name, t in self.optimizer_state.items()}
         return self.network.state_dict() | optimizer
 
-    def _generators(self) -> dict[str, list[torch.Generator]]:
-        found = {}
+    def _generators(self) -> dict[str, Sequence[Any]]:
+        found: dict[str, Sequence[Any]] = {}
         if self.batches.shuffled:
             found["minibatches"] = self.batches.generators
         if self.network.dropout is not None:
             found["dropout"] = self.network.dropout.generators
         return found
-
-
-class Batches:
-    """An epoch's batches: the training data as they are, or in a fresh order in smaller ones.
-
-    `source`: see `lay_out`; `count` of its samples are data. One generator for each replicate,
-    seeded by its own seed, so that no order depends on which replicates are trained together. A
-    last batch that is smaller is used as well.
-    """
-
-    def __init__(self, source: Tensor, count: int, size: int | str, seeds: Sequence[int]):
-        self.source, self.count = source, count
-        self.shuffled = isinstance(size, int)
-        self.samples = source.clone() if self.shuffled else source
-        step = size if isinstance(size, int) else count
-        self.batches = [
-            Batch(self.samples, start, min(start + step, count), fixed=not self.shuffled)
-            for start in range(0, count, step)
-        ]
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-
-    def shuffle(self) -> None:
-        """Put the samples into another order, where they are to be shuffled."""
-        if self.shuffled:
-            orders = [torch.randperm(self.count, generator=g) for g in self.generators]
-            shuffle(self.source, torch.stack(orders).to(self.source.device), self.samples)
 
 
 def check_device(device: str) -> None:
