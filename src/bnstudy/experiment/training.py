@@ -9,7 +9,7 @@ training set after the epoch, in evaluation mode.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,7 +91,6 @@ class Training:
         self.rate = partial(rate, schedule, learning_rate, steps=budget)
         self.epochs_done = 0
         self.sizes = data.train_inputs.shape[1], data.test_inputs.shape[1]
-        self.zero = self.gradients.new_zeros(len(self.gradients))
         # A graph repeats its first epoch: nothing may be drawn on the host, no rate may change.
         fixed = not self.batches.shuffled and network.dropout is None
         graph = device == "cuda" and fixed and schedule == "constant"
@@ -115,20 +114,14 @@ class Training:
         return losses
 
     def _pass_over_data(self) -> Losses:
-        total = self.zero
         self.batches.shuffle()
+        losses = []
         for step, (samples, evaluate) in enumerate(self.steps, start=self.steps_done):
-            total = total + evaluate()
-            self.optimizer_step(
-                self.parameters,
-                self.gradients,
-                self.optimizer_state,
-                learning_rate=self.rate(step=step),
-                samples=samples,
-            )
-        return Losses(
-            total, self.evaluate_test(), self.evaluate_train() if self.evaluate_train else None
-        )
+            losses.append(evaluate())
+            options = {"learning_rate": self.rate(step=step), "samples": samples}
+            self.optimizer_step(self.parameters, self.gradients, self.optimizer_state, **options)
+        evaluated = self.evaluate_train() if self.evaluate_train else None
+        return Losses(reduce(torch.add, losses), self.evaluate_test(), evaluated)
 
     def run(self, epochs: int) -> Curves:
         """Train for so many more epochs."""
