@@ -14,7 +14,8 @@ from jobs import BATCH_NORM, data_of, network_of
 from jobs import curves_of as curves
 from jobs import training_of as make
 
-from bnstudy.experiment import evaluators, kernels
+from bnstudy import kernels
+from bnstudy.experiment import evaluators
 from bnstudy.experiment.batches import Batch, lay_out
 from bnstudy.experiment.evaluators import (
     KernelEvaluator,
@@ -341,7 +342,8 @@ def test_not_a_number_stays_one():
 
 LANES_CODE = """
 import json, sys
-from bnstudy.experiment import evaluators, kernels
+from bnstudy import kernels
+from bnstudy.experiment import evaluators
 from bnstudy.experiment.batches import Batch, lay_out
 from bnstudy.experiment.evaluators import (
     KernelEvaluator,

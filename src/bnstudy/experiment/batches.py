@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from bnstudy.experiment import kernels
+from bnstudy import kernels
 
 Samples = Float64[Tensor, "seed 6 ..."]  # inputs and targets, see `lay_out`
 

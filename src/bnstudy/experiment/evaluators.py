@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from bnstudy.experiment import kernels
+from bnstudy import kernels
 from bnstudy.experiment.batches import Batch
 from bnstudy.experiment.layers import BatchNorm, Dropout, Linear, Moments, Network, split
 
