@@ -52,5 +52,6 @@ SYSTEMS = {
         line="--",
     ),
     "ours": System("bnstudy", "#D55E00", "ours"),
+    "handwritten": System("hand-written C++", "#009E73", "handwritten", line=":"),
     "limit": System("the kernel alone", "0.5", "ours", "prepare_limit", line="--"),
 }

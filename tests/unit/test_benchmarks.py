@@ -1,5 +1,7 @@
 """The benchmark compares like with like: every system trains the same networks."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,14 @@ def test_a_system_trains_the_same_networks(system, arm):
     if system.startswith("jax"):
         pytest.importorskip("jax", reason="the extra `bench` is not installed")
     assert_same(losses(system, arm), losses("ours", arm))
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
+@pytest.mark.parametrize("width", [1, 20, 300])
+@pytest.mark.parametrize("arm", ["none", "batch"])
+def test_the_handwritten_loop_trains_the_same_networks(arm, width):
+    """At widths where a block holds all kinds of numbers of samples."""
+    assert_same(losses("handwritten", arm, width), losses("ours", arm, width))
 
 
 def test_pytorchs_modules_train_the_same_networks_without_bn():
