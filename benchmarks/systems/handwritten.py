@@ -1,13 +1,13 @@
-"""The yardstick: the whole loop written by hand in C++, see handwritten.cpp; needs a C++ compiler.
+"""The yardstick: the whole loop written by hand in C++, see handwritten.cpp; needs a compiler.
 
-One replicate after another, all epochs of each: its data and weights stay in the cache.
+One replicate after another, all epochs of each, so that its data and weights stay in the cache.
 """
 
 import ctypes
-import functools
 import os
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -18,59 +18,50 @@ from bnstudy.experiment.layers import Moments
 
 SOURCE = Path(__file__).with_suffix(".cpp")
 FLAGS = ["-std=c++17", "-O3", "-march=native", "-ffp-contract=fast", "-fno-math-errno"]
+ARRAY = np.ctypeslib.ndpointer(np.float64, flags="C_CONTIGUOUS")
 
 
-@functools.cache
+@cache
 def compiled():
-    """The C++ function. FileNotFoundError without a compiler; CXX may name one."""
+    """The function `train` of handwritten.cpp, compiled once in a process.
+
+    By g++, or what CXX names; FileNotFoundError where there is none.
+    """
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "handwritten.so"
-        compiler = os.environ.get("CXX", "g++")
-        command = [compiler, *FLAGS, "-shared", "-fPIC", "-o", library, SOURCE]
+        command = [os.environ.get("CXX", "g++"), *FLAGS, "-shared", "-fPIC", "-o", library, SOURCE]
         subprocess.run(command, check=True)
-        return ctypes.CDLL(str(library)).train
+        train = ctypes.CDLL(str(library)).train
+    counts = [ctypes.c_int, ctypes.c_bool, ctypes.c_int64, ctypes.c_int64]
+    train.argtypes = [*counts, *[ctypes.c_double] * 3, *[ctypes.c_int] * 3, *[ARRAY] * 12]
+    train.restype = None
+    return train
 
 
 def prepare(arm: str, width: int, replicates: int) -> Run:
     """The arms none and batch; float64, one thread."""
     train = compiled()
+    norm = arm == "batch"
     x, t, test_x, test_t = tensors_of(range(replicates))
     moments = Moments.of(x, BATCH_NORM["correction"])
+    data = [tensor.mT.contiguous().numpy() for tensor in (x, t, test_x, test_t)]
+    known = [moment.numpy() for moment in moments]
     W, b, V, c = weights_of(width, replicates)
-    normalised = arm == "batch"
-    extra = [torch.ones_like(b), torch.zeros_like(b)] if normalised else []
-    rows = torch.cat([part.flatten(1) for part in (W, b, *extra, V, c)], dim=1).numpy()
-    first, second = np.zeros_like(rows), np.zeros_like(rows)
+    parts = (W, b, torch.ones_like(b), torch.zeros_like(b), V, c) if norm else (W, b, V, c)
+    rows = torch.cat([part.flatten(1) for part in parts], dim=1).numpy()
     running = np.stack([np.zeros((replicates, width)), np.ones((replicates, width))], axis=1)
-    data = [np.ascontiguousarray(tensor.mT.numpy()) for tensor in (x, t, test_x, test_t)]
-    mean, covariance = (moment.contiguous().numpy() for moment in moments)
+    state = [running, rows, np.zeros_like(rows), np.zeros_like(rows)]
+    constants = LEARNING_RATE, BATCH_NORM["momentum"], BATCH_NORM["epsilon"]
+    sizes = x.shape[1], test_x.shape[1], rows.shape[1]
     done = 0
 
     def run(epochs: int) -> np.ndarray:
         nonlocal done
         losses = np.empty((2, replicates, epochs))
-        for r in range(replicates):
-            train(
-                ctypes.c_int(width),
-                ctypes.c_int(normalised),
-                ctypes.c_int64(epochs),
-                ctypes.c_int64(done),
-                ctypes.c_double(LEARNING_RATE),
-                ctypes.c_int(x.shape[1]),
-                *map(_pointer, (data[0][r], data[1][r])),
-                ctypes.c_int(test_x.shape[1]),
-                *map(_pointer, (data[2][r], data[3][r])),
-                ctypes.c_double(BATCH_NORM["momentum"]),
-                ctypes.c_double(BATCH_NORM["epsilon"]),
-                *map(_pointer, (mean[r], covariance[r], running[r])),
-                ctypes.c_int(rows.shape[1]),
-                *map(_pointer, (rows[r], first[r], second[r], losses[0, r], losses[1, r])),
-            )
+        for replicate in range(replicates):
+            arrays = (array[replicate] for array in (*data, *known, *state, *losses))
+            train(width, norm, epochs, done, *constants, *sizes, *arrays)
         done += epochs
         return per_sample(*losses)
 
     return run
-
-
-def _pointer(array: np.ndarray) -> ctypes.c_void_p:
-    return array.ctypes.data_as(ctypes.c_void_p)
