@@ -105,7 +105,7 @@ track: environment  ## bring MLflow up to date with the results, also after mlfl
 watch:  ## beside a running `make`: runs appear in MLflow while the study trains
 	@$(BIN)/bnstudy watch
 
-bench: environment  ## speed against the alternatives (about 10 minutes)
+bench: environment  ## speed against the alternatives (about 12 minutes)
 	$(BIN)/pip freeze --exclude-editable > .venv/constraints.txt
 	$(BIN)/python -m pip install --quiet -c .venv/constraints.txt --no-build-isolation -e '.[bench]'
 	$(BIN)/python -m benchmarks

@@ -21,8 +21,8 @@ def main() -> None:
     options = parse()
     import torch
 
-    from benchmarks import report, scaling, speed
-    from bnstudy.files import atomic, read_csv, write_csv, write_json
+    from benchmarks import report, scaling, speed, variants
+    from bnstudy.files import read_csv, write_csv, write_json
     from bnstudy.report.style import save
 
     torch.set_num_threads(1)
@@ -37,25 +37,35 @@ def main() -> None:
     write_csv(results / "speed.csv", summary)
     for suffix in ("svg", "png"):
         save(report.draw(summary), results / f"speed.{suffix}", preview=False)
-    table = report.speed_table(summary, missing, machine)
-    with atomic(results / "speed.md") as temporary:
-        temporary.write_text(table)
-    print(table, flush=True)
+    write_text(results / "speed.md", report.speed_table(summary, missing, machine))
+    write_text(results / "short.md", report.short_table(summary, machine))
 
+    if not options.no_variants:
+        costs = variants.measure(
+            variants.VARIANTS, 100, options.replicates[0], options.repeats, options.seconds
+        )
+        write_csv(results / "variants.csv", costs)
     if not options.no_scaling:
         if cores:
             os.sched_setaffinity(0, cores)
         write_csv(results / "scaling.csv", scaling.measure(cores, min(5, options.repeats)))
-    elif not (results / "scaling.csv").exists():
+    if not all((results / f"{name}.csv").exists() for name in ("variants", "scaling")):
         return
-    targets = report.targets_table(summary, read_csv(results / "scaling.csv"), machine)
-    with atomic(results / "targets.md") as temporary:
-        temporary.write_text(targets)
-    print(targets)
+    measured = (read_csv(results / f"{name}.csv") for name in ("scaling", "variants"))
+    write_text(results / "targets.md", report.targets_table(summary, *measured, machine))
+
+
+def write_text(path: Path, text: str) -> None:
+    """To the file, and to the terminal."""
+    from bnstudy.files import atomic
+
+    with atomic(path) as temporary:
+        temporary.write_text(text)
+    print(text, flush=True)
 
 
 def parse() -> argparse.Namespace:
-    """The options; the defaults take about ten minutes."""
+    """The options; the defaults take about twelve minutes."""
     from benchmarks.systems import SYSTEMS
 
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -66,7 +76,8 @@ def parse() -> argparse.Namespace:
     add("--repeats", type=int, default=7)
     add("--seconds", type=float, default=0.2, help="a sample lasts, or two epochs")
     add("--systems", nargs="+", default=list(SYSTEMS), choices=list(SYSTEMS))
-    add("--no-scaling", action="store_true", help="only the systems against each other")
+    add("--no-variants", action="store_true", help="not what other settings cost")
+    add("--no-scaling", action="store_true", help="not how cost grows, nor memory")
     add("--output", type=Path, default=HERE / "results")
     return parser.parse_args()
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bnstudy.config import members
 from bnstudy.config.cell import ARTICLE, Cell
 from bnstudy.experiment.data import Data, make_data
 from bnstudy.experiment.layers import initial_weights
@@ -24,11 +25,21 @@ Prepare = Callable[[str, int, int], Run]
 
 
 def settings_of(arm: str, width: int, **others: Any) -> dict[str, Any]:
-    """A training job's settings: the article's, but for `others`."""
+    """A training job's settings: the article's, but for `others`, and its members' defaults."""
     cell = Cell(arm=arm, width=width, **ARTICLE | others)
-    members = {"arm_settings": {}, "task_settings": {}, "optimizer_settings": {}}
+    own = {
+        "arm_settings": _defaults("arms", arm),
+        "task_settings": _defaults("tasks", cell.task),
+        "optimizer_settings": _defaults("optimizers", cell.optimizer),
+    }
     shared = {"batch_norm": BATCH_NORM, "device": "cpu"}
-    return {"cell": cell.name, **cell.values(), **members, **shared}
+    return {"cell": cell.name, **cell.values(), **own, **shared}
+
+
+def _defaults(kind: str, name: str) -> dict[str, Any]:
+    """The settings of a member that config.yaml does not name."""
+    settings = members.declared(kind, name).get("SETTINGS", {})
+    return {setting: options["default"] for setting, options in settings.items()}
 
 
 def data_of(seeds: Iterable[int]) -> Data:

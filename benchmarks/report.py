@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.problem import ARMS
 from benchmarks.systems import SYSTEMS
+from benchmarks.variants import LAYER_NORM
 from bnstudy.experiment.block import processor
 from bnstudy.report.style import look, plain_log_ticks, subplots
 
@@ -21,6 +22,23 @@ TARGETS = [  # width, peer, at least so many times slower than bnstudy: with BN,
     (300, "jax", {"batch": 3, "none": 1.5}),
     (10, "original", {"batch": 200, "none": 200}),
 ]
+# width: bnstudy takes at most so many times as long as the hand-written loop
+OVER_HANDWRITTEN = {10: 1.4, 30: 1.25, 100: 1.2, 300: 1.15, 1000: 1.15}
+# variant: at most so many times its baseline; what to know of it
+VARIANT_TARGETS = {
+    "none, batches of 50": (1.5, ": 20 steps, and the training set evaluated after them"),
+    "batch, batches of 50": (1.5, ": 20 steps, and the training set evaluated after them"),
+    "dropout": (2, ""),
+}
+OVER_BEST_PYTORCH = 1.3  # layer norm
+SHORT_WIDTHS = (10, 100, 300, 1000)
+SHORT = {  # row of the short table: the systems of which the fastest is shown
+    "original's loop": ["original"],
+    "PyTorch, its fastest form": ["modules", "vmap", "compile"],
+    "JAX": ["jax", "jax-folded"],
+    "bnstudy": ["ours"],
+    "hand-written C++": ["handwritten"],
+}
 
 
 def machine(load_before: float | None) -> dict:
@@ -47,11 +65,7 @@ def speed_table(speed: pd.DataFrame, missing: pd.DataFrame, machine: dict) -> st
     """Markdown: milliseconds per model-epoch, times slower than bnstudy; one column per width."""
     main = _main_replicates(speed)
     widths = sorted(speed.width.unique())
-    lines = [
-        f"Milliseconds per model-epoch (train step and test), {main} replicates, one core of "
-        f"{machine['processor']} ({machine['vector_instructions']}); medians. In brackets: times "
-        "as slow as bnstudy.",
-    ]
+    lines = [_what(speed, machine)]
     for arm in ARMS:
         header = [LABELS[arm], *(f"width {width}" for width in widths)]
         lines += ["", _line(header), _line(["---"] * len(header))]
@@ -83,10 +97,26 @@ def speed_table(speed: pd.DataFrame, missing: pd.DataFrame, machine: dict) -> st
     return "\n".join(lines) + "\n"
 
 
-def targets_table(speed: pd.DataFrame, scaling: pd.DataFrame, machine: dict) -> str:
+def short_table(speed: pd.DataFrame, machine: dict) -> str:
+    """Markdown: the same with BN in a few lines, of alternatives the fastest at each width."""
+    widths = [width for width in SHORT_WIDTHS if width in set(speed.width)]
+    header = [LABELS["batch"], *(f"width {width}" for width in widths)]
+    lines = [_what(speed, machine), "", _line(header), _line(["---"] * len(header))]
+    for label, names in SHORT.items():
+        rows = pd.concat([_curve(speed, "batch", name) for name in names])
+        if len(rows):
+            fastest = rows.sort_values("ms").drop_duplicates("width")
+            lines.append(_line([label, *(_cell(fastest, width, names[0]) for width in widths)]))
+    return "\n".join(lines) + "\n"
+
+
+def targets_table(
+    speed: pd.DataFrame, scaling: pd.DataFrame, variants: pd.DataFrame, machine: dict
+) -> str:
     """Markdown: target, what was measured (median, quartiles), whether it is met."""
     rows = [_line(["target", "measured (quartiles)", ""]), _line(["---"] * 3)]
-    rows += [_verdict(*target) for target in [*_speed_targets(speed), *_scaling_targets(scaling)]]
+    targets = [*_speed_targets(speed), *_variant_targets(variants), *_scaling_targets(scaling)]
+    rows += [_verdict(*target) for target in targets]
     load, cores = machine["load_before"], machine["cores"]
     if load is not None:
         rows += [
@@ -169,6 +199,15 @@ def _curve(speed: pd.DataFrame, arm: str, name: str) -> pd.DataFrame:
     return speed[wanted & (speed.replicates == _main_replicates(speed))].sort_values("width")
 
 
+def _what(speed: pd.DataFrame, machine: dict) -> str:
+    """What the tables show."""
+    return (
+        f"Milliseconds per model-epoch (train step and test), {_main_replicates(speed)} "
+        f"replicates, one core of {machine['processor']} ({machine['vector_instructions']}); "
+        "medians. In brackets: times as slow as bnstudy."
+    )
+
+
 def _cell(rows: pd.DataFrame, width: int, name: str) -> str:
     row = rows[rows.width == width]
     return _text(row.iloc[0], name) if len(row) else "–"
@@ -194,11 +233,11 @@ def _speed_targets(speed: pd.DataFrame):
     main = _main_replicates(speed)
     row = speed[speed.replicates == main].set_index(["system", "arm", "width"])
     for arm in ("batch", "none"):
-        label = LABELS[arm]
-        if ("limit", arm, 300) in row.index:
-            r = row.loc["limit", arm, 300]
-            ratios = 1 / r.times_ours, 1 / r.times_high, 1 / r.times_low
-            yield f"width 300 {label}: over the kernel alone, ≤ 1.3 ×", *ratios, "≤", 1.3
+        for width, bound in OVER_HANDWRITTEN.items():
+            if ("handwritten", arm, width) in row.index:
+                ratios = _inverse(row.loc["handwritten", arm, width], "times_ours", "times")
+                text = f"width {width} {LABELS[arm]}: over the hand-written loop"
+                yield f"{text}, ≤ {bound:g} ×", *ratios, "≤", bound
     for width, peer, bounds in TARGETS:
         for arm, bound in bounds.items():
             if (peer, arm, width) in row.index:
@@ -212,6 +251,26 @@ def _speed_targets(speed: pd.DataFrame):
             ratios = (wide[c] / reference.ms * 0.3 for c in ("ms", "ms_low", "ms_high"))
             text = f"width 1000 {LABELS[arm]}: cost per unit over that at 300, ≤ 1.15 ×"
             yield text, *ratios, "≤", 1.15
+
+
+def _variant_targets(variants: pd.DataFrame):
+    rows = variants.set_index("variant")
+    for name, (bound, remark) in VARIANT_TARGETS.items():
+        if name in rows.index:
+            r = rows.loc[name]
+            text = f"width {r.width} {name}: an epoch over one of {r.baseline}"
+            yield f"{text}, ≤ {bound:g} ×{remark}", r.ratio, r.ratio_low, r.ratio_high, "≤", bound
+    peers = rows[(rows.baseline == LAYER_NORM) & (rows.index != LAYER_NORM)]
+    if len(peers):
+        best = peers.loc[peers.ms.idxmin()]
+        text = f"width {best.width} {LAYER_NORM}: over the best PyTorch form, {best.name}"
+        ratios = _inverse(best, "ratio", "ratio")
+        yield f"{text}, ≤ {OVER_BEST_PYTORCH:g} ×", *ratios, "≤", OVER_BEST_PYTORCH
+
+
+def _inverse(row: pd.Series, median: str, quartiles: str) -> tuple[float, float, float]:
+    """Median and quartiles of the inverse."""
+    return 1 / row[median], 1 / row[f"{quartiles}_high"], 1 / row[f"{quartiles}_low"]
 
 
 def _scaling_targets(scaling: pd.DataFrame):

@@ -19,20 +19,28 @@ REPLICATES_WIDTHS = (10, 300)  # where numbers of replicates other than the firs
 
 @dataclass
 class Prepared:
-    """A system ready to be measured: `epochs` is how many make a sample of the wanted length."""
+    """A system, or a variant of one, ready to be measured: `epochs` is how many make a sample of
+    the wanted length."""
 
     system: str
     arm: str
     width: int
     replicates: int
     run: Run
-    epochs: int
+    epochs: int = 2
 
     def sample(self) -> float:
         """Milliseconds per model-epoch."""
         start = time.perf_counter()
         self.run(self.epochs)
         return 1000 * (time.perf_counter() - start) / (self.epochs * self.replicates)
+
+    def warm_up(self, seconds: float) -> None:
+        """Compile what is to be compiled, and settle for so many epochs as take `seconds`."""
+        self.run(2)
+        cost = min(self.sample() for _ in range(2)) * self.replicates / 1000
+        self.epochs = max(2, round(seconds / cost))
+        self.run(self.epochs)  # some compile for a number of epochs
 
 
 def measure(
@@ -89,11 +97,8 @@ def prepare(
 def _prepare_one(name: str, arm: str, width: int, replicates: int, seconds: float) -> Prepared:
     start = time.perf_counter()
     run = SYSTEMS[name].prepare(arm, width, replicates)
-    run(2)
-    prepared = Prepared(name, arm, width, replicates, run, 2)
-    cost = min(prepared.sample() for _ in range(2)) * replicates / 1000
-    prepared.epochs = max(2, round(seconds / cost))
-    run(prepared.epochs)  # some compile for a number of epochs
+    prepared = Prepared(name, arm, width, replicates, run)
+    prepared.warm_up(seconds)
     took = time.perf_counter() - start
     log.info("%s, %s, width %d x %d: ready in %.1f s", name, arm, width, replicates, took)
     return prepared
@@ -110,17 +115,19 @@ def summarise(samples: pd.DataFrame) -> pd.DataFrame:
         samples=("ms", "size"),
         ms=("ms", "median"),
         ms_min=("ms", "min"),
-        ms_low=("ms", _lower),
-        ms_high=("ms", _upper),
+        ms_low=("ms", lower),
+        ms_high=("ms", upper),
         times_ours=("ratio", "median"),
-        times_low=("ratio", _lower),
-        times_high=("ratio", _upper),
+        times_low=("ratio", lower),
+        times_high=("ratio", upper),
     ).reset_index()
 
 
-def _lower(values: pd.Series) -> float:
+def lower(values: pd.Series) -> float:
+    """The lower quartile."""
     return float(np.quantile(values, 0.25))
 
 
-def _upper(values: pd.Series) -> float:
+def upper(values: pd.Series) -> float:
+    """The upper quartile."""
     return float(np.quantile(values, 0.75))

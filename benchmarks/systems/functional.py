@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.func import grad_and_value, vmap
+from torch.nn.functional import layer_norm
 
 from benchmarks.problem import BATCH_NORM, LEARNING_RATE, Run, per_sample, tensors_of, weights_of
 
@@ -18,6 +19,8 @@ def start(arm: str, width: int, replicates: int) -> tuple[Parameters, Running]:
     zeros = torch.zeros((replicates, 1, width), dtype=torch.float64)
     if arm == "batch":
         parameters |= {"scale": zeros + 1, "shift": zeros.clone()}
+    if arm == "layer-norm":
+        parameters |= {"gain": zeros + 1, "offset": zeros.clone()}
     return parameters, (zeros.clone(), zeros + 1)
 
 
@@ -47,6 +50,8 @@ def test_loss(p: Parameters, running: Running, x: Tensor, t: Tensor) -> Tensor:
 
 
 def _error(p: Parameters, a: Tensor, t: Tensor) -> Tensor:
+    if "gain" in p:
+        a = layer_norm(a, a.shape[-1:]) * p["gain"] + p["offset"]
     return (torch.tanh(a) @ p["W2"] + p["b2"] - t).square().sum()
 
 

@@ -84,11 +84,11 @@ struct Workspace {
   std::vector<Unit> units;
   std::vector<Vec> h, e, sums;  // hidden values, twice the residuals, of a block; units' sums
 
-  explicit Workspace(int width) : units(width), sums(SUMS * width) {
+  void fit(int width) {
     const int samples = std::clamp(BLOCK_BYTES / 8 / width, GROUP * LANES, BLOCK_SAMPLES);
     block = samples / LANES / GROUP * GROUP;
     stride = ((block * LANES + 7) / 8 | 1) * 8 / LANES;
-    h.resize(width * stride), e.resize(3 * stride);
+    units.resize(width), sums.resize(SUMS * width), h.resize(width * stride), e.resize(3 * stride);
   }
 };
 
@@ -226,7 +226,8 @@ extern "C" void train(int width, bool norm, int64_t epochs, int64_t step, double
                       double* running, double* row, double* first, double* second,
                       double* losses, double* test_losses) {
   const Samples samples(x, t, n), test(test_x, test_t, test_n);
-  Workspace w(width);
+  static Workspace w;  // kept, as fresh memory costs a page fault every 4 kB
+  w.fit(width);
   std::vector<double> gradients(size), work(width);
   const Network net(row, width, norm), grad(gradients.data(), width, norm);
   Norm bn{momentum, epsilon, mean, covariance, running, running + width, work, work};

@@ -27,6 +27,8 @@ def train_one(arm: str, width: int, seed: int) -> Run:
     if arm == "batch":
         momentum = 1 - BATCH_NORM["momentum"]  # in PyTorch it weighs the new value
         layers.insert(1, nn.BatchNorm1d(width, eps=BATCH_NORM["epsilon"], momentum=momentum))
+    if arm == "layer-norm":
+        layers.insert(1, nn.LayerNorm(width))
     model = nn.Sequential(*layers).double()
     weights = initial_weights(seed, width)
     with torch.no_grad():

@@ -1,5 +1,7 @@
 """This project, and its limit: the compiled pass over the samples alone."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -8,9 +10,10 @@ from bnstudy.experiment.block import make_training
 from bnstudy.experiment.kernels import Batch
 
 
-def prepare(arm: str, width: int, replicates: int) -> Run:
-    """`bnstudy.experiment.training.Training`, as the study's jobs use it."""
-    training = make_training(data_of(range(replicates)), settings_of(arm, width))
+def prepare(arm: str, width: int, replicates: int, **settings: Any) -> Run:
+    """`bnstudy.experiment.training.Training`, as the study's jobs use it; the article's settings,
+    but for `settings`."""
+    training = make_training(data_of(range(replicates)), settings_of(arm, width, **settings))
 
     def run(epochs: int) -> np.ndarray:
         curves = training.run(epochs)
