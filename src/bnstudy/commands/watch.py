@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     A child of `snakemake` goes on until that ends it, or is gone.
     """
     directory = arguments.directory.resolve()
-    os.nice(10)  # training goes first
+    os.nice(5)  # training goes first; at 10 it would get a tenth of a core
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     watcher, parent = Watcher(directory), arguments.child_of
     try:
