@@ -13,8 +13,8 @@ from bnstudy.analysis.collect import (
     collect_diagnostics,
     collect_runs,
     experiments_table,
-    run_diagnostic,
 )
+from bnstudy.analysis.networks import diagnose
 from bnstudy.config import members
 from bnstudy.config.models import Study
 from bnstudy.config.plan import Plan
@@ -134,10 +134,13 @@ def collect(folder: Path, study: Study, scope: str = "") -> None:
     experiments = experiments_table(plan.rows(scope))
     places = [folder / "results/runs" / block.place for block in plan.blocks(scope)]
     blocks = blocks_of_scope([files_of(place).record for place in places], experiments)
-    diagnostics = collect_diagnostics(
-        run_diagnostic(name, blocks, **study.diagnostics[name])
+    columns = [
+        column
         for name in members.names("diagnostics")
-    )
+        for column in members.declared("diagnostics", name)["COLUMNS"]
+    ]
+    tables = [diagnose([block], study.diagnostics) for block in blocks]
+    diagnostics = collect_diagnostics(tables, columns)
     options = {"final_window": 10, "thresholds": study.analysis.thresholds}
     runs = collect_runs(blocks, diagnostics.to_pandas(), **options)
     results = folder / f"results/{scope}"

@@ -15,7 +15,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bnstudy.config import members
 from tests.clone import Clone
 from tests.services import wait_until
 from tests.slurm.cluster import Cluster
@@ -23,9 +22,9 @@ from tests.slurm.cluster import Cluster
 pytestmark = pytest.mark.services
 
 LIMIT = 600  # seconds a command
-# Datasets, training, the two experiments of their own kind; the diagnostics; their table, curves,
-# runs, significance, effects.
-JOBS = 2 + 4 + 2 + len(members.names("diagnostics")) + 5
+# Datasets, training, the two experiments of their own kind; two cells' diagnostics; their table,
+# curves, runs, significance, effects.
+JOBS = 2 + 4 + 2 + 2 + 5
 PAGE = Path(__file__).parents[2] / "docs/cluster.md"
 # What the profile's patience would cost here: a first look after 40 s, later ones ever less often.
 IMPATIENT = [

@@ -13,9 +13,9 @@ from bnstudy.analysis.collect import (
     collect_diagnostics,
     collect_runs,
     experiments_table,
-    run_diagnostic,
 )
 from bnstudy.analysis.diagnostics.features import effective_rank
+from bnstudy.analysis.networks import diagnose
 from bnstudy.analysis.outcomes import threshold_columns
 from bnstudy.config import members
 from bnstudy.config.models import ARTICLE
@@ -32,6 +32,11 @@ DATASET = {
     "ranges": {"r": [-1.0, 1.0], "g": [-1.0, 1.0], "b": [-1.0, 1.0]},
 }
 SEEDS = [1, 2, 3]
+DIAGNOSED = [
+    column
+    for name in members.names("diagnostics")
+    for column in members.declared("diagnostics", name)["COLUMNS"]
+]
 
 
 def settings_of(arm, **changed):
@@ -187,11 +192,9 @@ def trained(tmp_path_factory):
 
 
 def all_diagnostics(trained, blocks=slice(None)):
-    tables = [
-        run_diagnostic(name, trained[blocks], **given)
-        for name, given in (("features", {"saturation": 0.9}), ("gradients", {}), ("jacobian", {}))
-    ]
-    return collect_diagnostics(tables)
+    settings = {"features": {"saturation": 0.9}, "gradients": {}, "jacobian": {}}
+    tables = [diagnose([block], settings) for block in trained[blocks]]
+    return collect_diagnostics(tables, DIAGNOSED)
 
 
 def runs_of(blocks, diagnostics, limits=(22.58, 0.2258)):
@@ -282,13 +285,6 @@ def test_a_scope_without_blocks_has_tables_with_columns(trained):
     assert curves.schema == next(collect_curves(trained)).schema
     assert list(runs_of([], nothing)) == list(runs_of(trained, some))
     assert list(experiments_table([])) == ["experiment", "cell", "first_seed", "seeds", *SETTINGS]
-
-
-def test_diagnostics_of_different_snapshots_are_not_put_together(trained):
-    one = run_diagnostic("gradients", trained[:1])
-    two = run_diagnostic("jacobian", trained)
-    with pytest.raises(ValueError, match="different snapshots"):
-        collect_diagnostics([one, two])
 
 
 def test_an_experiments_row_names_its_cells_settings():

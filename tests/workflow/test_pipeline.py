@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -17,11 +19,13 @@ from bnstudy.config import code, members
 from bnstudy.config.models import Study
 from bnstudy.config.plan import SETTINGS, Plan
 from tests.clone import ROOT, Clone
+from tests.services import wait_until
 
 FIGURES = members.names("figures")
 SHOWING_FIGURES = {"paper", "claims_page", "track_study"}  # they have figures in them
 TRACKING = {"track_runs", "track_study"}
 BLOCKS = 3 * 2 * 2 + 2  # widths 5 and 8, the attribution at 8: two arms, two blocks; the original
+CELLS = 3 * 2
 EXTENDED_BLOCKS = 5 * 2 * 2 + 2  # five experiments with two arms and two blocks; dropout with one
 CELL = "none-w5-e30"
 
@@ -147,6 +151,51 @@ def test_every_run_is_in_mlflow_once(clone):
         assert len(client.get_metric_history(run.info.run_id, "loss/train")) > 10
 
 
+def test_the_watcher_logs_beside_training(clone):
+    """Started by `snakemake`, gone with it."""
+    assert "Traceback" not in (clone.folder / "logs/watch.log").read_text()
+    assert not watchers(clone)
+
+
+def test_nothing_to_train_starts_no_watcher(clone):
+    log = clone.folder / "logs/watch.log"
+    log.unlink()
+    clone.planned("--forceall")
+    assert clone.snakemake("--forcerun", "claims", "--until", "claims").returncode == 0
+    assert not log.exists()
+
+
+def test_a_watcher_ends_when_its_snakemake_is_killed(tmp_path):
+    clone = Clone(tmp_path)
+    clone.settings["defaults"]["epochs"] = 100_000
+    process = subprocess.Popen(
+        clone.command("--until", "train"), cwd=tmp_path, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: bool(watchers(clone)), "a watcher", 120)
+        process.kill()
+        process.wait()
+        wait_until(lambda: not watchers(clone), "its end", 120)
+    finally:
+        for job in processes(clone):
+            os.kill(job, signal.SIGKILL)
+
+
+def processes(clone: Clone, command: str = "") -> list[int]:
+    """The processes in the folder of a clone, whose command line holds these words."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (place / "cmdline").read_text().replace("\0", " ")
+            if command in words and (place / "cwd").readlink() == clone.folder:
+                found.append(int(place.name))
+    return found
+
+
+def watchers(clone: Clone) -> list[int]:
+    return processes(clone, "bnstudy.commands watch")
+
+
 def test_without_mlflow_the_study_is_done_and_says_what_is_missing(clone, monkeypatch):
     """A server that is not there; the next plain command tracks, and the one after does nothing."""
     (clone.folder / "mlflow.db").unlink()
@@ -179,7 +228,7 @@ def test_a_second_run_does_nothing(clone):
     [
         ("dataset", "datasets/article-plain/seeds_0.npz"),
         ("train", f"runs/{CELL}/seeds_10/record.json"),
-        ("diagnostic", "diagnostics/features.parquet"),
+        ("diagnostic", f"diagnostics/{CELL}.parquet"),
         ("curves", "tables/curves_thinned.parquet"),
         ("runs", "tables/runs.csv"),
         ("depth", "runs/depth/gradients.csv"),
@@ -274,14 +323,14 @@ def test_a_colour_redraws_the_figures_and_trains_nothing(clone, edit):
 def test_a_diagnostic_trains_nothing(clone, edit):
     edit.append("src/bnstudy/analysis/diagnostics/features.py")
     planned = clone.planned()
-    assert planned["diagnostic"] == planned["diagnostics"] == 1
+    assert planned["diagnostic"] == CELLS and planned["diagnostics"] == 1
     assert not {"train", "dataset", "curves"} & planned.keys()
 
 
 def test_a_diagnostics_setting_trains_nothing(clone, edit):
     clone.settings["diagnostics"] = {"features": {"saturation": 0.9}}
     planned = clone.planned()
-    assert planned["diagnostic"] == 1 and not {"train", "dataset", "curves"} & planned.keys()
+    assert planned["diagnostic"] == CELLS and not {"train", "dataset", "curves"} & planned.keys()
 
 
 def test_an_experiment_of_its_own_kind_is_redone_alone(clone, edit):
@@ -414,7 +463,9 @@ def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[st
         case "depth":
             return {("tasks", "article")}
         case "diagnostic":
-            return {("diagnostics", wildcards["diagnostic"])} | arms | tasks
+            cell = next(c for c in plan.cells if c.name == wildcards["cell"])
+            every = {("diagnostics", name) for name in members.names("diagnostics")}
+            return every | {("arms", cell.arm), ("tasks", cell.task)}
         case "runs":
             return tasks
         case "figure":
@@ -428,13 +479,19 @@ def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[st
 
 # Members in a digest though the job does not load them. The task made the data that a run is
 # trained on, and the key of a run stands for all of its code; a diagnostic may ask for a task's
-# Jacobian, and its rule does not know whether it does; tracking loads the arms of the networks
-# that it stores, and draws, none where all is stored already.
+# Jacobian, and its rule does not know whether it does; tracking builds the networks that it stores,
+# and draws, none where the watcher stored them already.
+STORING = (
+    "experiment/arms/",
+    "experiment/layers",
+    "tracking/artifacts",
+    "report/bnstudy.mplstyle",
+)
 STANDS_FOR = {
     "train": "experiment/tasks/",
     "diagnostic": "experiment/tasks/",
-    "track_runs": ("experiment/arms/", "report/bnstudy.mplstyle"),
-    "track_study": ("experiment/arms/", "report/bnstudy.mplstyle"),
+    "track_runs": STORING,
+    "track_study": STORING,
 }
 # Members of which a job reads what they declare, and does not run them: parameters of these rules
 # hold that, as looks, columns, or values of settings.

@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 import time
 from functools import cache
 
@@ -41,6 +44,12 @@ BLOCK_FILES = [
 FORMATS = ["pdf", "svg", "png"]
 # Tables of the experiments of their own kind: the experiment that makes each.
 OWN_TABLES = {"gradients": "depth", "digits": "digits", "digits_curves": "digits"}
+# The columns of all diagnostics, and what they mean.
+DIAGNOSED = {
+    column: meaning
+    for name in members.names("diagnostics")
+    for column, meaning in members.declared("diagnostics", name)["COLUMNS"].items()
+}
 # What analysis and report know of the study.
 SETTINGS = STUDY.model_dump(include=set(StudySettings.model_fields))
 # Figure or table: title and text, the same in the paper, the report and the claims page.
@@ -71,6 +80,23 @@ def used_in(scope, kind):
 def block_of(wildcards):
     """The block that a training job's wildcards name."""
     return PLAN.block(wildcards.cell, wildcards.start)
+
+
+@cache
+def cells_of(scope):
+    """The blocks of a scope by the name of their cell."""
+    cells = {}
+    for block in PLAN.blocks(scope):
+        cells.setdefault(block.cell.name, []).append(block)
+    return cells
+
+
+def cell_files(name):
+    """The file `name` of every block of the wildcards' cell, in their scope."""
+    return lambda wildcards: [
+        f"results/runs/{block.place}/{name}"
+        for block in cells_of(wildcards.scope)[wildcards.cell]
+    ]
 
 
 def study_of(wildcards):
@@ -158,7 +184,7 @@ def made_in(scope, *, tracked):
         if experiment in PLAN.experiments(scope)
     ]
     files = [
-        *(f"diagnostics/{name}.parquet" for name in members.names("diagnostics")),
+        *(f"diagnostics/{cell}.parquet" for cell in cells_of(scope)),
         *(f"tables/{table}" for table in tables_of(scope)),
         *(
             f"figures/{name}.{format}"
@@ -179,6 +205,13 @@ def training_code(wildcards):
     cell = block_of(wildcards).cell
     used = ("arms", cell.arm), ("tasks", cell.task), ("optimizers", cell.optimizer)
     return code("train.py", *used)
+
+
+def diagnostic_code(wildcards):
+    """The code of all diagnostics, and of the arm and the task of a cell."""
+    cell = cells_of(wildcards.scope)[wildcards.cell][0].cell
+    used = ("arms", cell.arm), ("tasks", cell.task)
+    return code("diagnostic.py", *all_members("diagnostics"), *used)
 
 
 def resumed_files(wildcards):

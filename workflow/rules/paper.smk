@@ -51,10 +51,7 @@ rule paper:
     params:
         code=code("paper.py"),
         looks=[members.declared("arms", name) for name in members.names("arms")],
-        columns=[
-            members.declared("diagnostics", name)["COLUMNS"]
-            for name in members.names("diagnostics")
-        ],
+        columns=DIAGNOSED,
         # what no number of the paper depends on is left out
         settings=STUDY.model_dump(exclude={"mlflow": True, "training": {"block_size"}}),
         captions=lambda wildcards: {

@@ -50,20 +50,23 @@ rule curves:
 
 
 rule diagnostic:
-    """Compute one diagnostic from the snapshots of all runs. Nothing is trained for it."""
+    """Compute all diagnostics of a cell's snapshots. Nothing is trained for it.
+
+    A job per cell: beside training, once the cell is trained; a job per block would spend its time
+    on importing PyTorch.
+    """
     input:
-        experiments=rules.experiments.output.table,
-        data=dataset_files(),
-        records=block_files("record.json"),
-        snapshots=block_files("snapshots.safetensors"),
+        data=lambda wildcards: [
+            dataset_of(block) for block in cells_of(wildcards.scope)[wildcards.cell]
+        ],
+        records=cell_files("record.json"),
+        snapshots=cell_files("snapshots.safetensors"),
     output:
-        table="results/{scope}diagnostics/{diagnostic}.parquet",
+        table="results/{scope}diagnostics/{cell}.parquet",
     log:
-        "logs/{scope}diagnostics/{diagnostic}.log",
+        "logs/{scope}diagnostics/{cell}.log",
     benchmark:
-        "results/benchmarks/{scope}diagnostics/{diagnostic}.tsv"
-    wildcard_constraints:
-        diagnostic="[a-z0-9_]+",
+        "results/benchmarks/{scope}diagnostics/{cell}.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -71,22 +74,22 @@ rule diagnostic:
         mem_mb=2000,
         runtime=60,
     params:
-        code=lambda wildcards: code(
-            "diagnostic.py",
-            ("diagnostics", wildcards.diagnostic),
-            *used_in(wildcards.scope, "arms"),
-            *used_in(wildcards.scope, "tasks"),
-        ),
-        settings=lambda wildcards: STUDY.diagnostics[wildcards.diagnostic],
+        code=diagnostic_code,
+        seeds=lambda wildcards: [
+            PLAN.seeds(block, wildcards.scope)
+            for block in cells_of(wildcards.scope)[wildcards.cell]
+        ],
+        settings=STUDY.diagnostics,
     script:
         "../scripts/diagnostic.py"
 
 
 rule diagnostics:
-    """Put the diagnostics side by side."""
+    """Put the cells' diagnostics into one table."""
     input:
         tables=in_scope(
-            "diagnostics", [f"{name}.parquet" for name in members.names("diagnostics")]
+            "diagnostics",
+            lambda scope: [f"{cell}.parquet" for cell in cells_of(scope)],
         ),
     output:
         table="results/{scope}tables/diagnostics.parquet",
@@ -100,6 +103,7 @@ rule diagnostics:
         runtime=10,
     params:
         code=code("diagnostics.py"),
+        columns=list(DIAGNOSED),
     script:
         "../scripts/diagnostics.py"
 

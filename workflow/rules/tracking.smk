@@ -1,5 +1,7 @@
 """Tracking: bring MLflow up to date with the results of a scope; one writer, any number of times.
 
+While blocks train, `bnstudy watch` logs those that are finished, so that little is left for the end.
+
 Needs: results/<scope>tables, the blocks, the figures and pages. Makes: runs in MLflow, and receipts.
 The database is no output on purpose: Snakemake deletes outputs before it makes them anew. Where
 MLflow is not available the receipt says so, the study goes on, and the next `snakemake` tries again.
@@ -12,11 +14,42 @@ if workflow.is_main_process:
             Path(receipt).unlink()
 
 
+WATCHERS = []  # of this run: one, or none
+
+
+def start_watching():
+    """Log finished blocks to MLflow beside the training; called by onstart, in training.smk."""
+    training = any(job.rule.name == "train" for job in workflow.dag.needrun_jobs())
+    if not (workflow.is_main_process and STUDY.mlflow.enabled and training):
+        return
+    command = [sys.executable, "-m", "bnstudy.commands", "watch"]
+    places = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {"PYTHONPATH": os.pathsep.join(places), "OMP_NUM_THREADS": "1"}
+    with open("logs/watch.log", "w") as log:
+        watcher = subprocess.Popen(
+            [*command, "--child-of", str(os.getpid())],
+            env=os.environ | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    WATCHERS.append(watcher)
+
+
+def stop_watching():
+    """The study is over: what is still missing is logged, or was not to be had."""
+    for watcher in WATCHERS:
+        watcher.terminate()
+        watcher.wait()
+
+
 onsuccess:
+    stop_watching()
     warn_if_untracked()
 
 
 onerror:
+    stop_watching()
     warn_if_untracked()
 
 

@@ -27,10 +27,15 @@ onstart:
             ],
         },
     )
+    start_watching()
 
 
 rule train:
-    """Train a block of seeds of one cell, or continue a shorter one."""
+    """Train a block of seeds of one cell, or continue a shorter one.
+
+    Without `benchmark:`, which would look at each job every half second for its first 15 s (40 ms of
+    a core each time); a block's record says how long it trained.
+    """
     input:
         data=lambda wildcards: dataset_of(block_of(wildcards)),
         resume_from=resumed_files,
@@ -41,8 +46,8 @@ rule train:
         record=f"results/runs/{BLOCK}/record.json",
     log:
         f"logs/train/{BLOCK}.log",
-    benchmark:
-        f"results/benchmarks/train/{BLOCK}.tsv"
+    # The longest first, so that all cores end together; whatever else can be done (0), before.
+    priority: lambda wildcards: -1 / PLAN.cost(block_of(wildcards), through=True)
     conda:
         "../../environment.yml"
     threads: 1

@@ -5,9 +5,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 from bnstudy.logs import open_log
 
 open_log(snakemake.log[0])
-from bnstudy.analysis.collect import blocks_of_scope, run_diagnostic
-from bnstudy.files import read_csv, write_parquet
+from bnstudy.analysis.collect import BlockOfScope
+from bnstudy.analysis.networks import diagnose
+from bnstudy.files import write_parquet
 
-blocks = blocks_of_scope(snakemake.input.records, read_csv(snakemake.input.experiments))
-name, settings = snakemake.wildcards.diagnostic, snakemake.params.settings
-write_parquet(snakemake.output.table, [run_diagnostic(name, blocks, **settings)])
+inputs, params = snakemake.input, snakemake.params
+folders = [Path(record).parent for record in inputs.records]
+blocks = [BlockOfScope(*block) for block in zip(folders, params.seeds, strict=True)]
+write_parquet(snakemake.output.table, [diagnose(blocks, params.settings)])

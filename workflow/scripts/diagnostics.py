@@ -9,4 +9,4 @@ from bnstudy.analysis.collect import collect_diagnostics
 from bnstudy.files import read_parquet, write_parquet
 
 tables = [read_parquet(path) for path in snakemake.input.tables]
-write_parquet(snakemake.output.table, [collect_diagnostics(tables)])
+write_parquet(snakemake.output.table, [collect_diagnostics(tables, snakemake.params.columns)])

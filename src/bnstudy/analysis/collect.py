@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import torch
 
 from bnstudy.analysis.outcomes import (
     each_row,
@@ -22,10 +21,8 @@ from bnstudy.analysis.outcomes import (
     thinned_epochs,
     threshold_columns,
 )
-from bnstudy.config import members
 from bnstudy.config.cell import SETTINGS
 from bnstudy.experiment.data import thresholds as thresholds_of
-from bnstudy.experiment.snapshots import read_snapshots
 from bnstudy.files import check_digests, read_json, read_parquet
 
 # Columns that say which cell a row is about; other settings are texts, the batch size too (full).
@@ -107,10 +104,10 @@ def collect_curves(blocks: Sequence[BlockOfScope], *, thinned: bool = False) -> 
         if thinned:
             shown = pa.array(thinned_epochs(block.settings["epochs"]))
             table = table.filter(pc.is_in(table["epoch"], shown))
-        yield _of_cell(block.settings, {name: table[name] for name in ROW | LOSSES}, ROW | LOSSES)
+        yield of_cell(block.settings, {name: table[name] for name in ROW | LOSSES}, ROW | LOSSES)
 
 
-def _of_cell(
+def of_cell(
     settings: Mapping[str, Any], columns: Mapping[str, Any], types: Mapping[str, pa.DataType]
 ) -> pa.Table:
     """A table of one cell: its name and settings in front of `columns`."""
@@ -179,42 +176,11 @@ def _runs_of_block(
     return pd.DataFrame(columns)
 
 
-def run_diagnostic(name: str, blocks: Sequence[BlockOfScope], **settings: Any) -> pa.Table:
-    """One diagnostic of every snapshot of a scope: cell, settings, seed, epoch and its columns.
-
-    One thread, so that results do not depend on the number of cores.
-    """
-    torch.set_num_threads(1)
-    member = members.load("diagnostics", name)
-    types = ROW | dict.fromkeys(member.COLUMNS, pa.float64())
-    tables = [pa.schema(CELL | types).empty_table()]
-    for block in blocks:
-        snapshots = read_snapshots(
-            block.folder / "snapshots.safetensors", block.folder / "record.json", block.dataset
-        )
-        rows = [
-            {"seed": snapshot.seed, "epoch": snapshot.epoch, **member.compute(snapshot, **settings)}
-            for snapshot in snapshots
-            if snapshot.seed in block.seeds
-        ]
-        columns = {column: [row[column] for row in rows] for column in types}
-        tables.append(_of_cell(block.settings, columns, types))
-    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
-
-
-def collect_diagnostics(tables: Iterable[pa.Table]) -> pa.Table:
-    """diagnostics.parquet: the columns of all diagnostics side by side.
-
-    Raises ValueError where they are not of the same snapshots.
-    """
-    first, *others = tables
-    keys = ["cell", *ROW]
-    for table in others:
-        if not table.select(keys).equals(first.select(keys)):
-            raise ValueError("diagnostics of different snapshots; delete them and run again")
-        for name in table.column_names[len(CELL | ROW) :]:
-            first = first.append_column(name, table[name])
-    return first
+def collect_diagnostics(tables: Iterable[pa.Table], columns: Iterable[str]) -> pa.Table:
+    """diagnostics.parquet: the tables of all cells, in the given order. `columns`: those of all
+    diagnostics."""
+    nothing = pa.schema(CELL | ROW | dict.fromkeys(columns, pa.float64())).empty_table()
+    return pa.concat_tables(list(tables) or [nothing]).unify_dictionaries().combine_chunks()
 
 
 def experiments_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

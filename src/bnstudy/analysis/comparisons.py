@@ -12,7 +12,7 @@ row counts these runs, and its sentence names their number.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ from bnstudy.config.models import Analysis, StudySettings
 
 Tables = Mapping[str, pd.DataFrame]
 Row = dict[str, Any]
+Name = tuple[Any, ...]
 # Tables with pairs of their own, beside runs.csv: how they are read.
 PAIRS = {"gradients": gradient_pairs, "digits": digits_pairs}
 
@@ -216,9 +217,15 @@ def flip(
     d: Float64[np.ndarray, " pair"], side: Alternative, analysis: Analysis, *name: Any
 ) -> Callable[[], float]:
     """The sign-flip test of d, with random numbers by `name`, ready to be called."""
-    return partial(
-        statistics.sign_flip,
-        d,
+    return partial(_flipped, tuple(d), side, analysis.model_dump_json(), name)
+
+
+@cache
+def _flipped(d: tuple[float, ...], side: Alternative, settings: str, name: Name) -> float:
+    """Cached, since most choices of the sensitivity analysis leave most tests as they are."""
+    analysis = Analysis.model_validate_json(settings)
+    return statistics.sign_flip(
+        np.array(d),
         side,
         rng=generator_of(analysis, *name),
         resamples=analysis.permutations,
@@ -229,6 +236,12 @@ def flip(
 def effect_of(d: Float64[np.ndarray, " pair"], analysis: Analysis, *name: Any) -> Row:
     """Size of the effect, as ratios: geometric mean with BCa interval, Hodges-Lehmann with its;
     the spread of d and the ratio that so many pairs show with a power of 0.8."""
+    return _effect_of(tuple(d), analysis.model_dump_json(), name)
+
+
+@cache
+def _effect_of(pairs: tuple[float, ...], settings: str, name: Name) -> Row:
+    d, analysis = np.array(pairs), Analysis.model_validate_json(settings)
     confidence = 1 - analysis.alpha
     rng = generator_of(analysis, "bootstrap", *name)
     mean, _ = attempt(

@@ -1,8 +1,9 @@
-"""Track runs while the study trains, beside a running `make`: they appear in MLflow at once.
+"""Track runs while the study trains: they appear in MLflow as soon as their block is finished.
 
-A process of its own, for which training never waits. Every now and then it runs the importer on the
-blocks that are finished; a cell of which some are, and some are not, is RUNNING with the metric
-`progress`. What is left when it ends is completed, or abandoned, by the next `track`.
+A process of its own, for which training never waits; `snakemake` starts one. Every now and then it
+runs the importer on the cells of which more is finished than before; one of which some blocks are,
+and some are not, is RUNNING with the metric `progress`. What is left when it ends is completed, or
+abandoned, by the next `track`.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from bnstudy.commands.progress import planned_study, record_of, share_done
 from bnstudy.config.cell import SETTINGS
 from bnstudy.config.models import Study
 from bnstudy.config.plan import SCOPES, Plan
-from bnstudy.files import read_json
+from bnstudy.files import read_json, read_parquet
 from bnstudy.tracking.importer import abandon, track
 from bnstudy.tracking.server import TrackingUnavailable, chosen_uri
 
@@ -33,17 +34,21 @@ EVERY = 15  # seconds from one look to the next; a look takes about one
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the study is."""
     parser.add_argument("directory", nargs="?", type=Path, default=Path(), help="of the study")
+    parser.add_argument("--child-of", type=int, metavar="PID", help="end with this parent process")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Look again and again, until all is trained and tracked, or until interrupted."""
+    """Look again and again, until all is trained and tracked, or until interrupted.
+
+    A child of `snakemake` goes on until that ends it, or is gone.
+    """
     directory = arguments.directory.resolve()
-    os.nice(10)  # training goes first
+    os.nice(5)  # training goes first; at 10 it would get a tenth of a core
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    watcher = Watcher(directory)
+    watcher, parent = Watcher(directory), arguments.child_of
     try:
-        while True:
-            over = (directory / "logs" / "plan.json").exists() and watcher.over()
+        while parent in (None, os.getppid()):
+            over = not parent and (directory / "logs" / "plan.json").exists() and watcher.over()
             try:
                 if said := watcher.look():
                     print(time.strftime("%H:%M:%S"), said, flush=True)
@@ -57,11 +62,12 @@ def run(arguments: argparse.Namespace) -> int:
                     return 0
             time.sleep(EVERY)
     except KeyboardInterrupt:
-        return 0
+        pass
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if watcher.seen:
             watcher.leave()
+    return 0
 
 
 class Watcher:
@@ -69,24 +75,31 @@ class Watcher:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.tables: dict[Path, tuple[float, pd.DataFrame]] = {}  # by record, with its time
-        self.seen: object = None
+        self.tables: dict[Path, tuple[Mapping[Path, float], pd.DataFrame]] = {}  # by record
+        self.seen: dict[str, object] = {}  # what was finished of a cell
 
     def look(self) -> str | None:
         """Track what is new since the last look; a line that says what, None if nothing was."""
         plan = read_json(self.directory / "logs" / "plan.json")
         study = planned_study(self.directory)
-        training = self._training(plan)
         records = self._finished(plan["blocks"])
-        now = {r: r.stat().st_mtime for r in records}, {c: round(s, 2) for c, s in training.items()}
-        if not records or now == self.seen:
+        blocks = [self._files(record) for record in records]
+        cells: dict[str, list[Any]] = defaultdict(list)
+        for record, files in zip(records, blocks, strict=True):
+            cells[record.parts[-3]].append(files)
+        changed = [cell for cell, finished in cells.items() if finished != self.seen.get(cell)]
+        if not changed:
             return None
-        runs = pd.concat([self._runs(record, study) for record in records], ignore_index=True)
+        runs = pd.concat([self._runs(files, study) for files in blocks], ignore_index=True)
+        runs["seconds"] = runs.pop("seconds")  # the last column, also where diagnostics are missing
         experiments = experiments_table(Plan(study).rows(SCOPES[-1]))
         receipt = track(
-            runs, records, study, self.directory, experiments=experiments, progress=training
+            *(runs, records, study, self.directory),
+            experiments=experiments,
+            progress=self._training(plan),
+            cells=changed,
         )
-        self.seen = now
+        self.seen = dict(cells)
         return (
             f"{len(runs)} of {sum(block['models'] for block in plan['blocks'])} runs are in MLflow "
             f"({receipt['created'] + receipt['completed']} new)"
@@ -120,17 +133,27 @@ class Watcher:
         records = [record_of(self.directory, block["place"]) for block in blocks]
         return [record for record in records if record.exists()]
 
-    def _runs(self, record: Path, study: Study) -> pd.DataFrame:
-        """The rows of runs.csv of one block; diagnostics come when all is trained."""
-        time_made = record.stat().st_mtime
-        if self.tables.get(record, (None,))[0] != time_made:
+    def _files(self, record: Path) -> dict[Path, float]:
+        """The files of the numbers of a block, with their times: its record, and the diagnostics of
+        its cell, of either scope, that are there already."""
+        name = f"diagnostics/{record.parts[-3]}.parquet"
+        diagnosed = [self.directory / f"results/{scope}{name}" for scope in SCOPES]
+        files = [record, *(path for path in diagnosed if path.exists())]
+        return {path: path.stat().st_mtime for path in files}
+
+    def _runs(self, files: Mapping[Path, float], study: Study) -> pd.DataFrame:
+        """The rows of runs.csv of one block, with the diagnostics that are there."""
+        record, *diagnosed = files
+        if self.tables.get(record, (None,))[0] != files:
             block = BlockOfScope(record.parent, read_json(record)["seeds"])
             none_yet = pd.DataFrame(columns=["cell", *SETTINGS, "seed", "epoch"])
             table = collect_runs(
                 [block],
-                none_yet.astype({"seed": int}),
+                read_parquet(diagnosed[-1]).to_pandas()
+                if diagnosed
+                else none_yet.astype({"seed": int}),
                 final_window=study.analysis.final_window,
                 thresholds=study.analysis.thresholds,
             )
-            self.tables[record] = time_made, table
+            self.tables[record] = files, table
         return self.tables[record][1]

@@ -132,11 +132,16 @@ class Plan:
             "device": study.training.device,
         }
 
-    def cost(self, block: Block) -> float:
-        """Core-seconds that a block takes, roughly; measured on one core of a current processor."""
+    def cost(self, block: Block, *, through: bool = False) -> float:
+        """Core-seconds that a block takes, roughly; measured on one core of a current processor.
+
+        `through`: with those of the longest block that goes on from its end.
+        """
         samples = self.study.dataset.train_size + self.study.dataset.test_size
-        earlier = self.resumed(block)
-        epochs = block.cell.epochs - (earlier.cell.epochs if earlier else 0)
+        earlier, last = self.resumed(block), block.cell.epochs
+        if through and block.cell.schedule == "constant":
+            last = max(self._budgets[replace(block.cell, epochs=0)])
+        epochs = last - (earlier.cell.epochs if earlier else 0)
         return 1.3e-9 * len(self.seeds(block)) * epochs * samples * (block.cell.width + 20)
 
     def _ranges(self, cell: Cell, scope: str) -> Sequence[range]:

@@ -12,7 +12,8 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from bnstudy.tracking.server import NotWritten, TrackingUnavailable
 log = logging.getLogger(__name__)
 
 COMPLETE = ("FINISHED", "FAILED")
+OURS = "tags.run_key LIKE '%'"  # a filter: not what a person logged there
 BATCH = 880  # metrics a request; MLflow takes 1000 entities, among them 100 parameters, some tags
 
 
@@ -57,6 +59,7 @@ def track(
     scope: str = "",
     files: Iterable[str | Path] = (),
     progress: Mapping[str, float] | None = None,
+    cells: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Bring the study's experiment up to date with the files of a scope and return a receipt.
 
@@ -64,7 +67,7 @@ def track(
     `records` the paths of the blocks' record.json, each beside its block's other files. `files`:
     what the scope's own run shows (figures, tables, pages); without any there is none yet.
     `progress`: cells that still train, by name, with their share done; then nothing is marked
-    superseded or abandoned.
+    superseded or abandoned. `cells`: the only ones to look at, by name.
 
     A relative SQLite URI lies in `directory`, the study's, as for an `mlflow ui` started there. The
     environment variable MLFLOW_TRACKING_URI, where set, replaces the study's `tracking_uri`.
@@ -80,7 +83,8 @@ def track(
     directory = Path(directory).resolve()
     uri = server.chosen_uri(study.mlflow.tracking_uri)
     sources = Sources(study, directory, map(Path, records), experiments)
-    wanted = expected_runs(runs, sources, progress or {})
+    wanted = expected_runs(runs, sources, progress or {}, runs.cell if cells is None else cells)
+    where = [OURS] if cells is None else [f"{OURS} and tags.cell = '{cell}'" for cell in cells]
     claims = None
     if shown := [path for path in map(Path, files) if path.exists()]:
         claims = next((read_csv(path) for path in shown if path.name == "claims.csv"), None)
@@ -88,7 +92,8 @@ def track(
     name = study.mlflow.experiment
     elsewhere = set(study.experiments.names) - set(experiments.experiment)
     with server.writing(uri, directory) as client:
-        importer = Importer(client, server.experiment(client, name, uri, directory), elsewhere)
+        experiment_id = server.experiment(client, name, uri, directory)
+        importer = Importer(client, experiment_id, elsewhere, where)
         importer.write(wanted)
         counts = dict(importer.counts)
         if progress is None:
@@ -112,8 +117,8 @@ def abandon(uri: str, experiment: str, directory: Path) -> None:
     """
     with server.writing(uri, directory) as client:
         found = client.get_experiment_by_name(experiment)
-        ours = "tags.run_key LIKE '%' and attributes.status = 'RUNNING'"
-        for run in client.search_runs([found.experiment_id], ours) if found else []:
+        left = f"{OURS} and attributes.status = 'RUNNING'"
+        for run in client.search_runs([found.experiment_id], left) if found else []:
             client.set_terminated(run.info.run_id, "KILLED")
 
 
@@ -132,18 +137,16 @@ class Importer:
     """One writer's view of an experiment: what is there, and what it did.
 
     `elsewhere`: the study's experiments that the scope at hand leaves out; of what they ask for it
-    says nothing.
+    says nothing. `where`: filters of MLflow for the runs to look at.
     """
 
-    def __init__(self, client: MlflowClient, experiment_id: str, elsewhere: set[str]) -> None:
+    def __init__(
+        self, client: MlflowClient, experiment_id: str, elsewhere: set[str], where: Iterable[str]
+    ) -> None:
         self.client, self.experiment_id, self.elsewhere = client, experiment_id, elsewhere
-        ours = "tags.run_key LIKE '%'"  # not what a person logged here
-        stored = get_results_from_paginated_fn(
-            lambda count, token: client.search_runs(
-                [experiment_id], ours, max_results=count, page_token=token
-            ),
-            1000,
-        )
+        search = partial(client.search_runs, [experiment_id])
+        pages = (lambda n, token, w=w: search(w, max_results=n, page_token=token) for w in where)
+        stored = [run for page in pages for run in get_results_from_paginated_fn(page, 1000)]
         self.present: dict[str, StoredRun] = {}
         for run in sorted(stored, key=lambda run: run.info.status not in COMPLETE):
             # A restored experiment brings back what had been deleted from it: keep the whole one.

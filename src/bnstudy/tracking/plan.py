@@ -33,7 +33,6 @@ from bnstudy.experiment.schedules import log_spaced_epochs
 from bnstudy.files import check_digests, digest_files, read_json, read_parquet, write_json
 from bnstudy.report import cell_curves, style
 from bnstudy.tracking import notes, views
-from bnstudy.tracking.artifacts import dataset_input, save_model, save_weights
 
 Row = Mapping[Any, Any]
 Claims = pd.DataFrame | None  # claims.csv, once it is there
@@ -129,9 +128,10 @@ class Sources:
 
 
 def expected_runs(
-    runs: pd.DataFrame, sources: Sources, progress: Mapping[str, float]
+    runs: pd.DataFrame, sources: Sources, progress: Mapping[str, float], cells: Iterable[str]
 ) -> list[TrackedRun]:
-    """Every cell, then every seed, of the table `runs` (runs.csv of the scope).
+    """Every one of `cells` (their names), then every seed of them, of the table `runs` (runs.csv of
+    the scope).
 
     `progress`: cells that still train, by name, with their share done. MissingRecord if a run has
     no record.
@@ -147,12 +147,13 @@ def expected_runs(
     runs["counted"] = _counted(runs, sources.study)
     runs["typical"] = _typical(runs, sources.experiments)
     others = [setting for setting in SETTINGS if setting not in ("arm", "width")]
-    cells = [
+    runs["wanted"] = runs.cell.isin(cells)
+    parents = [
         _cell(group, peers, sources, progress.get(group.cell.iloc[0]))
         for _, peers in runs.groupby(others, sort=False)
-        for _, group in peers.groupby("parent", sort=False)
+        for _, group in peers[peers.wanted].groupby("parent", sort=False)
     ]
-    return cells + [_seed(row, sources) for row in runs.to_dict("records")]
+    return parents + [_seed(row, sources) for row in runs[runs.wanted].to_dict("records")]
 
 
 def cell_key(run_key: str) -> str:
@@ -202,7 +203,7 @@ def _seed(row: Row, sources: Sources) -> TrackedRun:
         note=lambda ids, _: notes.seed_note(row, study, ids[row["run_key"]]),
         parent=row["parent"],
         curves=lambda: sources.curves(row["run_key"], seed).rename(columns=CURVES),
-        datasets=lambda: [dataset_input(sources.directory, block.folder.name, record, seed)],
+        datasets=partial(_datasets, sources.directory, block, seed),
         files_name="weights and model" if typical else "weights",
         files=partial(_weights, block, record["seeds"].index(seed), bool(typical)),
         **_recorded(study, [record], metrics, tags),
@@ -215,12 +216,20 @@ def _metric_names(row: Row | pd.DataFrame) -> list[str]:
     return names[names.index("status") + 1 : names.index("seconds") + 1]
 
 
+def _datasets(directory: Path, block: Block, seed: int) -> Sequence[DatasetInput]:
+    from bnstudy.tracking.artifacts import dataset_input
+
+    return [dataset_input(directory, block.folder.name, block.record, seed)]
+
+
 def _weights(block: Block, index: int, model: bool, folder: Path) -> Files:
+    from bnstudy.tracking import artifacts  # PyTorch: seconds to import, for new runs alone
+
     weights = folder / "weights.safetensors"
-    save_weights(weights, block.folder / CHECKPOINT, index, block.record["settings"])
+    artifacts.save_weights(weights, block.folder / CHECKPOINT, index, block.record["settings"])
     yield weights, None
     if model:
-        save_model(folder / "model", weights)
+        artifacts.save_model(folder / "model", weights)
         yield folder / "model", "model"
 
 
