@@ -22,7 +22,6 @@ typedef double Vec __attribute__((vector_size(8 * LANES)));
 typedef int64_t Bits __attribute__((vector_size(8 * LANES)));
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
-
 constexpr int GROUP = 5;  // by trial; 1000 samples are whole groups, whatever LANES
 constexpr int BLOCK_SAMPLES = 128, BLOCK_BYTES = 1024 * 1024;  // what a block's h may take
 constexpr int SUMS = 7;  // of a unit: ∂A (3), ∂a, ∂V (3)
@@ -39,7 +38,6 @@ constexpr double LN2 = M_LN2, PER_TANH = 2 / LN2, Q0 = 2 / LN2,
 const volatile double LIMIT = 64;  // volatile: with a known constant GCC 12 makes no vminpd
 
 INLINE Vec splat(double value) { return value - Vec{}; }
-
 INLINE double total(Vec v) {
   double sum = 0;
   for (int lane = 0; lane < LANES; lane++) sum += v[lane];
@@ -88,7 +86,8 @@ struct Workspace {
     const int samples = std::clamp(BLOCK_BYTES / 8 / width, GROUP * LANES, BLOCK_SAMPLES);
     block = samples / LANES / GROUP * GROUP;
     stride = ((block * LANES + 7) / 8 | 1) * 8 / LANES;
-    units.resize(width), sums.resize(SUMS * width), h.resize(width * stride), e.resize(3 * stride);
+    units.resize(width), sums.resize(SUMS * width);
+    h.resize(width * stride), e.resize(3 * stride);
   }
 };
 
