@@ -53,5 +53,4 @@ SYSTEMS = {
     ),
     "ours": System("bnstudy", "#D55E00", "ours"),
     "handwritten": System("hand-written C++", "#009E73", "handwritten", line=":"),
-    "limit": System("the kernel alone", "0.5", "ours", "prepare_limit", line="--"),
 }

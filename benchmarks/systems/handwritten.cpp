@@ -1,5 +1,5 @@
 // The training loop of the arms none and batch by hand: how fast could it be? The arithmetic is
-// that of bnstudy.experiment.kernels and optimizers.adam; the processor's vectors are written out.
+// that of bnstudy.kernels and optimizers.adam; the processor's vectors are written out.
 // Samples lie side by side in vectors, and go in blocks whose hidden values stay in the cache.
 // Forward, GROUP vectors at a time: one sweep over the units takes activations and outputs, with as
 // many tanh in flight, which hides much of the division. Backward, one unit at a time: seven sums
@@ -161,7 +161,7 @@ struct Norm {  // BN: the inputs' mean (3,) and covariance (3, 3); values of eac
   std::vector<double> mean, std;  // the batch's, without the bias
 };
 
-// Units for `forward`, see kernels._affine and _affine_running.
+// Units for `forward`, see kernels.squared_error_after_bn.
 void set_units(const Network& net, Norm& norm, bool training, std::vector<Unit>& units) {
   const int width = net.width;
   for (int j = 0; j < width; j++) {
@@ -184,7 +184,7 @@ void set_units(const Network& net, Norm& norm, bool training, std::vector<Unit>&
   }
 }
 
-// From the sums of `backward` to the gradients, see kernels._affine_backward.
+// From the sums of `backward` to the gradients, see kernels.squared_error_after_bn.
 void set_gradients(const Network& net, const Norm& norm, const Vec* sums, const Network& grad) {
   const int width = net.width;
   for (int j = 0; j < width; j++, sums += SUMS) {

@@ -11,13 +11,15 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file, save_file
+
+if TYPE_CHECKING:  # half a second, which training does not need
+    import pandas as pd
 
 
 class DamagedFile(ValueError):
@@ -91,14 +93,16 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text())
 
 
-def write_csv(path: str | Path, table: pd.DataFrame) -> None:
+def write_csv(path: str | Path, table: "pd.DataFrame") -> None:
     """CSV with full-precision floats (the shortest text that reads back as the same float64)."""
     with atomic(path) as temporary:
         table.to_csv(temporary, index=False)
 
 
-def read_csv(path: str | Path) -> pd.DataFrame:
+def read_csv(path: str | Path) -> "pd.DataFrame":
     """A table of `write_csv`, floats bit for bit; the arm `none` stays a text."""
+    import pandas as pd
+
     with refusing_damage(path):
         _check_shape(Path(path).read_text())
         return pd.read_csv(path, keep_default_na=False, na_values=[""])

@@ -262,8 +262,7 @@ def _tanh(u):
     shifted = u + _ROUND
     f = u - (shifted - _ROUND)
     f2 = f * f
-    f4 = f2 * f2
-    q = _fma(_fma(_fma(f2, _Q5, _Q4), f4, _fma(f2, _Q3, _Q2)), f4, _fma(f2, _Q1, _Q0))
+    q = _fma(_fma(_fma(_fma(_fma(f2, _Q5, _Q4), f2, _Q3), f2, _Q2), f2, _Q1), f2, _Q0)
     low = q - f
     high = _times_power(q + f, shifted)
     return (high - low) / (high + low)
@@ -271,10 +270,10 @@ def _tanh(u):
 
 def scratch(width):
     """Memory for the pass: units, h, e, sums, and two rows for BN. What a call leaves there, no
-    other reads, but for the zeros of the unit that makes their number even."""
+    other reads."""
     block = max(SUMS, min(BLOCK_SAMPLES, BLOCK_BYTES // (8 * width) // SUMS * SUMS))
-    row, even = block + SUMS, width + width % 2
-    sizes = 8 * even, even * row, 3 * row, 7 * SUMS * width + 4 * SUMS, width, width
+    row = block + SUMS
+    sizes = 8 * width, width * row, 3 * row, 7 * SUMS * width + 4 * SUMS, width, width
     return tuple(map(_aligned, sizes))
 
 
@@ -285,13 +284,26 @@ def _aligned(size):
 
 
 @_jit
-def _before_tanh(j, x0, x1, x2, z, units, h, place):
-    """What _tanh takes, of unit j for eight samples: of an affine map, or of z, which h holds."""
+def _activation(j, x0, x1, x2, z, units, h, place):
+    """tanh of unit j for eight samples: of an affine map of x, or of z, which h holds."""
     if z is None:
         k = 8 * j
         bias = _constant(units[k + 3], SUMS)
-        return _fma(x0, units[k], _fma(x1, units[k + 1], _fma(x2, units[k + 2], bias)))
-    return _load(h, place, SUMS) * _PER_TANH
+        return _tanh(_fma(x0, units[k], _fma(x1, units[k + 1], _fma(x2, units[k + 2], bias))))
+    return _tanh(_load(h, place, SUMS) * _PER_TANH)
+
+
+@_jit
+def _outputs(j, value, drops, sample, units, e0, e1, e2):
+    """e + h V of unit j, with what is dropped taken away."""
+    if drops is not None:
+        value = _dropped(value, drops, j, sample)
+    k = 8 * j
+    return (
+        _fma(value, units[k + 4], e0),
+        _fma(value, units[k + 5], e1),
+        _fma(value, units[k + 6], e2),
+    )
 
 
 @_jit
@@ -301,13 +313,13 @@ def _dropped(value, drops, unit, sample):
 
 
 @_jit
-def _forward(m, x, size, at, z, drops, place, c, units, h, row, e, stride):
+def _forward(width, m, x, size, at, z, drops, place, c, units, h, row, e, stride):
     """h = tanh(x A + a) and e = h V + c - t for the m samples of a block.
 
     They begin `at` in x (6 rows of `size`: inputs, targets). With `z` given, h holds the
     pre-activations. Rows of h lie `row` apart, those of e `stride`. `drops` (or None): draws, their
-    row's length and the threshold; the block begins at `place` there. Two units at a time: the
-    processor has more to do while it waits for a division.
+    row's length and the threshold; the block begins at `place` there. Three units at a time: the
+    processor, which looks ahead only so far, finds more to do while it waits for a division.
     """
     for i in range(0, m, SUMS):
         x0 = _load(x, at + i, SUMS)
@@ -316,18 +328,21 @@ def _forward(m, x, size, at, z, drops, place, c, units, h, row, e, stride):
         e0 = c[0] - _load(x, at + i + 3 * size, SUMS)
         e1 = c[1] - _load(x, at + i + 4 * size, SUMS)
         e2 = c[2] - _load(x, at + i + 5 * size, SUMS)
-        for j in range(0, len(units) // 8, 2):
-            k, to, other = 8 * j, j * row + i, (j + 1) * row + i
-            first = _tanh(_before_tanh(j, x0, x1, x2, z, units, h, to))
-            second = _tanh(_before_tanh(j + 1, x0, x1, x2, z, units, h, other))
+        for j in range(0, width - 2, 3):
+            to = j * row + i
+            first = _activation(j, x0, x1, x2, z, units, h, to)
+            second = _activation(j + 1, x0, x1, x2, z, units, h, to + row)
+            third = _activation(j + 2, x0, x1, x2, z, units, h, to + 2 * row)
             _store(h, to, first)
-            _store(h, other, second)
-            if drops is not None:
-                first = _dropped(first, drops, j, place + i)
-                second = _dropped(second, drops, j + 1, place + i)
-            e0 = _fma(second, units[k + 12], _fma(first, units[k + 4], e0))
-            e1 = _fma(second, units[k + 13], _fma(first, units[k + 5], e1))
-            e2 = _fma(second, units[k + 14], _fma(first, units[k + 6], e2))
+            _store(h, to + row, second)
+            _store(h, to + 2 * row, third)
+            e0, e1, e2 = _outputs(j, first, drops, place + i, units, e0, e1, e2)
+            e0, e1, e2 = _outputs(j + 1, second, drops, place + i, units, e0, e1, e2)
+            e0, e1, e2 = _outputs(j + 2, third, drops, place + i, units, e0, e1, e2)
+        for j in range(width // 3 * 3, width):
+            value = _activation(j, x0, x1, x2, z, units, h, j * row + i)
+            _store(h, j * row + i, value)
+            e0, e1, e2 = _outputs(j, value, drops, place + i, units, e0, e1, e2)
         if i + SUMS > m:
             e0, e1, e2 = _first(e0, m - i), _first(e1, m - i), _first(e2, m - i)
         _store(e, i, e0)
@@ -411,8 +426,7 @@ def _totals(sums, at):
 def _pass(width, x, start, stop, z, drops, c, scratch, with_gradients, gz):
     """The loss of a replicate on the samples from `start` to `stop` of x (6 rows, flat).
 
-    `units`, the first of `scratch`, holds 8 numbers for each unit: A and a, times _PER_TANH, and V;
-    where their number is odd, zeros for one more.
+    `units`, the first of `scratch`, holds 8 numbers for each unit: A and a, times _PER_TANH, and V.
     In their order `sums` comes to hold half of their gradients, 8 numbers for each unit (the last
     is none), and behind the partial sums half of ∂L/∂c.
     """
@@ -428,7 +442,7 @@ def _pass(width, x, start, stop, z, drops, c, scratch, with_gradients, gz):
             for i in range(m):
                 for j in range(width):
                     h[j * row + i] = z[(place + i) * width + j]
-        _forward(m, x, size, at, z, drops, place, c, units, h, row, e, stride)
+        _forward(width, m, x, size, at, z, drops, place, c, units, h, row, e, stride)
         _add_residuals(e, stride, m, total)
         if with_gradients:
             _backward(width, m, x, size, at, z, drops, place, units, h, row, e, stride, sums)

@@ -189,14 +189,13 @@ class Dropout(nn.Module):
         if not self.training:
             return h
         samples, units = h.shape[1:]
-        kept = self.draws(samples, units)[:, :units, :samples].mT >= self.threshold
+        kept = self.draws(samples, units)[:, :, :samples].mT >= self.threshold
         return h * (kept.to(h) * self.scale)
 
     def draws(self, samples: int, units: int) -> Int16[Tensor, "seed unit sample"]:
-        """What decides: below the threshold is dropped. Maybe for more units and samples than there
-        are: two and eight at a time, as the fast path takes them, and four draws at a time, from
-        64-bit integers."""
-        shape = units + units % 2, -(-samples // 8) * 8
+        """What decides: below the threshold is dropped. Maybe for more samples than there are:
+        eight at a time, as the fast path takes them; four draws are made as one 64-bit integer."""
+        shape = units, -(-samples // 8) * 8
         drawn = [generator.draw(math.prod(shape) // 4) for generator in self.generators]
         return torch.from_numpy(np.stack(drawn).view(np.int16)).view(-1, *shape)
 

@@ -51,14 +51,12 @@ def step(
             maximize=False,
         )
         return
-    state["step"] += 1
-    count = state["step"].item()
+    step = state["step"].numpy()
+    step += 1
+    count = float(step)
     tensors = parameters, gradients, state["exp_avg"], state["exp_avg_sq"]
-    _adam(
-        *(tensor.numpy() for tensor in tensors),
-        learning_rate / (1 - BETA1**count),
-        math.sqrt(1 - BETA2**count),
-    )
+    arrays = [tensor.numpy() for tensor in tensors]
+    _adam(*arrays, learning_rate / (1 - BETA1**count), math.sqrt(1 - BETA2**count))
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
