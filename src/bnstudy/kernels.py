@@ -423,7 +423,7 @@ def _totals(sums, at):
 
 
 @_jit
-def _pass(width, x, start, stop, z, drops, c, scratch, with_gradients, gz):
+def _pass(width, x, start, stop, z, drops, c, scratch, training, gz):
     """The loss of a replicate on the samples from `start` to `stop` of x (6 rows, flat).
 
     `units`, the first of `scratch`, holds 8 numbers for each unit: A and a, times _PER_TANH, and V.
@@ -432,7 +432,7 @@ def _pass(width, x, start, stop, z, drops, c, scratch, with_gradients, gz):
     """
     units, h, e, sums, _, _ = scratch
     size, stride = len(x) // 6, len(e) // 3
-    row = stride if with_gradients or z is not None else 0  # else h is not needed again
+    row = stride if training or z is not None else 0  # else h is not needed again
     block = stride - SUMS
     total = sums[7 * SUMS * width :]
     total[:] = 0.0
@@ -444,14 +444,14 @@ def _pass(width, x, start, stop, z, drops, c, scratch, with_gradients, gz):
                     h[j * row + i] = z[(place + i) * width + j]
         _forward(width, m, x, size, at, z, drops, place, c, units, h, row, e, stride)
         _add_residuals(e, stride, m, total)
-        if with_gradients:
+        if training:
             _backward(width, m, x, size, at, z, drops, place, units, h, row, e, stride, sums)
             if z is not None:
                 for i in range(m):
                     for j in range(width):
                         gz[(place + i) * width + j] = 2.0 * h[j * row + i]
     _store(total, 0, _totals(total, 0))
-    if with_gradients:
+    if training:
         for j in range(width):
             k = 7 * SUMS * j
             fourth, last = _four(sums, k + 32), _four(sums, k + 48)
@@ -499,26 +499,14 @@ def _define_replicate(given, s):
 
 @_entry
 def squared_error(
-    samples,
-    start,
-    stop,
-    hidden,
-    z,
-    output,
-    drops,
-    gain,
-    scratch,
-    with_gradients,
-    ghidden,
-    gz,
-    goutput,
+    samples, start, stop, hidden, z, output, drops, gain, scratch, training, ghidden, gz, goutput
 ):
     """Losses (R,) and, if asked for, gradients of R replicates, laid out as what they belong to.
 
     samples: (R, 6, …), see `lay_out`. hidden: rows that begin with A (3, width) and a (width,), or
     z: pre-activations (R, n, width); of the two, what is not given is None. output: rows that end
-    with V (width, 3) and c (3,). drops: None, or draws (R, width, …) and the
-    threshold; what is kept is multiplied by `gain`.
+    with V (width, 3) and c (3,). drops: None, or draws (R, width, …) and the threshold; what is
+    kept is multiplied by `gain`. training: whether with gradients.
     """
     units, sums, width = scratch[0], scratch[3], len(scratch[4])
     losses = np.empty(len(samples))
@@ -528,19 +516,10 @@ def squared_error(
             for j in range(width):
                 for k in range(4):
                     units[8 * j + k] = _PER_TANH * hidden[s, k * width + j]
-        losses[s] = _pass(
-            width,
-            samples[s].reshape(-1),
-            start,
-            stop,
-            _replicate(z, s),
-            _replicate(drops, s),
-            c,
-            scratch,
-            with_gradients,
-            _replicate(gz, s),
-        )
-        if with_gradients:
+        flat, before, dropped = samples[s].reshape(-1), _replicate(z, s), _replicate(drops, s)
+        last = scratch, training, _replicate(gz, s)
+        losses[s] = _pass(width, flat, start, stop, before, dropped, c, *last)
+        if training:
             _give_output(width, sums, goutput[s], gain)
             if ghidden is not None:
                 for j in range(width):
@@ -573,18 +552,7 @@ def moments(samples, start, stop, correction):
 
 @_entry
 def squared_error_after_bn(
-    samples,
-    start,
-    stop,
-    moments,
-    theta,
-    norm,
-    running,
-    drops,
-    kept,
-    scratch,
-    training,
-    gtheta,
+    samples, start, stop, moments, theta, norm, running, drops, kept, scratch, training, gtheta
 ):
     """The same for networks with BatchNorm, whose rows theta hold W, b, scale, shift, V, c.
 
