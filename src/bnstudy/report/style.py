@@ -4,7 +4,8 @@ Figures are drawn at the size at which the paper prints them. Colours are safe f
 and differ in brightness; where that is not enough in grey, lines or markers differ as well.
 """
 
-from collections.abc import Collection, Iterable
+import math
+from collections.abc import Collection, Iterable, Iterator
 from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,33 +28,25 @@ from bnstudy.files import atomic
 COLUMN, PAGE = 3.3, 6.9  # widths in inches: a column of the paper, both of them
 STYLE = Path(__file__).with_name("bnstudy.mplstyle")
 PAIR = (REFERENCE, TREATMENT)  # the two arms that the article compares come first in any legend
-# No dates, so that the same tables give the same bytes.
-METADATA: dict[str, dict[str, Any]] = {
-    "pdf": {"CreationDate": None},
-    "svg": {"Date": None},
-    "png": {},
-}
 Style = dict[str, Any]  # keywords of Matplotlib
+# No dates, so that the same tables give the same bytes.
+METADATA: dict[str, Style] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
 
 
 class Look(NamedTuple):
     """How an arm appears in every figure."""
 
     label: str
-    colour: str
-    marker: str
-    line: str
+    colour: str = "black"
+    marker: str = "o"
+    line: str = "-"
 
 
 def look(arm: str) -> Look:
     """The look that the arm's own file declares (experiment/arms); PyTorch is not imported."""
     said = members.declared("arms", arm)
-    return Look(
-        said.get("LABEL", arm),
-        said.get("COLOUR", "black"),
-        said.get("MARKER", "o"),
-        said.get("LINE", "-"),
-    )
+    own = {name.lower(): said[name] for name in members.LOOKS if name in said}
+    return Look(**{"label": arm, **own})
 
 
 def points(arm: str) -> Style:
@@ -67,6 +60,14 @@ def ordered(arms: Iterable[str]) -> list[str]:
     """Each of `arms` once: the study's pair first, then in the order in which they come."""
     present = list(dict.fromkeys(arms))
     return [arm for arm in dict.fromkeys([*PAIR, *present]) if arm in present]
+
+
+def by_arm(rows: pd.DataFrame, arms: Iterable[str]) -> Iterator[tuple[Look, pd.DataFrame]]:
+    """The look of each of `arms` that `rows` have, and the rows of it."""
+    for arm in arms:
+        of_arm = rows[rows.arm == arm]
+        if len(of_arm):
+            yield look(arm), of_arm
 
 
 def new_figure(**options: Any) -> Figure:
@@ -83,26 +84,34 @@ def subplots(
     return figure, figure.subplots(rows, columns, sharey=sharey, squeeze=squeeze)
 
 
-def grid_of_panels(count: int) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` panels (one at least), two per row, which share both axes."""
-    columns = max(1, min(count, 2))
-    rows = max(1, -(-count // columns))
+def panels_by_width(runs: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
+    """A figure with a panel per width (one at least), two per row, which share both axes; and of
+    each width the panel, titled, and the `runs`."""
+    cells = list(runs.groupby("width"))
+    rows = max(1, math.ceil(len(cells) / 2))
     figure = new_figure(figsize=(COLUMN, 0.8 + 1.15 * rows))
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for unused in panels.flat[max(count, 1) :]:
+    columns = 2 if len(cells) > 1 else 1
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    for unused in panels[max(len(cells), 1) :]:
         unused.set_visible(False)
-    return figure, list(panels.flat[: max(count, 1)])
+    for axes, (width, cell) in zip(panels, cells, strict=False):
+        axes.set_title(f"width {width}, n = {cell.seed.nunique()}")
+    return figure, [(axes, cell) for axes, (_, cell) in zip(panels, cells, strict=False)]
+
+
+def ratio_panel(height: float, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
+    """A figure of a column's width for ratios, both axes logarithmic, with a line at 1."""
+    figure, axes = subplots(figsize=(COLUMN, height))
+    axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
+    axes.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
+    return figure, axes
 
 
 def width_styles(widths: Collection[Any]) -> dict[Any, Style]:
     """Colour, the darker the wider, and marker of each width."""
     shades = matplotlib.colormaps["viridis"](np.linspace(0.75, 0, max(len(widths), 2)))
-    return {
-        width: {"color": to_hex(shade), "marker": marker}
-        for width, shade, marker in zip(
-            sorted(widths), shades[-len(widths) :], cycle("os^Dv"), strict=False
-        )
-    }
+    looks = zip(sorted(widths), shades[-len(widths) :], cycle("os^Dv"), strict=False)
+    return {width: {"color": to_hex(shade), "marker": marker} for width, shade, marker in looks}
 
 
 def band(
