@@ -4,6 +4,7 @@ import difflib
 import re
 import reprlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -159,8 +160,6 @@ def _yaml_hint(value: Any) -> str:
     if not isinstance(value, str):
         return ""
     for number in (int, float):
-        try:
+        with suppress(ValueError):
             return f" (YAML reads it as a text; write {number(value)!r})"
-        except ValueError:
-            continue
     return ""

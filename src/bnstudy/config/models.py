@@ -8,7 +8,7 @@ optimizers, diagnostics) bring settings of their own; see `bnstudy.config.member
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from itertools import product
 from typing import Annotated, Any, Literal, TypeVar
@@ -25,13 +25,15 @@ from pydantic import (
     PositiveInt,
     Tag,
     ValidationError,
+    ValidationInfo,
     create_model,
+    field_validator,
     model_validator,
 )
 
 from bnstudy.config import members
 from bnstudy.config.cell import ARTICLE
-from bnstudy.config.checks import NESTED, ConfigError, explain, key_path, unknown
+from bnstudy.config.checks import MEMBER_SETTINGS, NESTED, ConfigError, explain, key_path, unknown
 
 T = TypeVar("T")
 
@@ -217,9 +219,7 @@ class Experiment(Section):
 
     def named(self) -> dict[str, list[Any]]:
         """The settings that it names, a list of values each."""
-        names = type(self).model_fields.keys() - {"seeds"}
-        values = {name: getattr(self, name) for name in sorted(names)}
-        return {name: value for name, value in values.items() if value is not None}
+        return dict(sorted(self.model_dump(exclude={"seeds"}, exclude_none=True).items()))
 
     def combinations(self, defaults: Defaults) -> Iterator[dict[str, Any]]:
         """The settings of each of its cells, those of `defaults` among them."""
@@ -339,16 +339,12 @@ class Analysis(Section):
     seed: Seed = Field(description="seed of the permutations and bootstraps")
 
     @model_validator(mode="after")
-    def _primary_threshold_is_measured(self) -> "Analysis":
+    def _settings_go_together(self) -> "Analysis":
         if self.primary.threshold not in self.thresholds:
             raise ValueError(
                 f"primary.threshold {self.primary.threshold} is not one of analysis.thresholds; "
                 "add it there or choose one of them"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _margins_differ(self) -> "Analysis":
         if self.equivalence_margin in self.sensitivity_margins:
             raise ValueError(
                 f"sensitivity_margins holds {self.equivalence_margin}, the equivalence_margin; "
@@ -398,33 +394,9 @@ def _settings_model(kind: str, name: str) -> type[Section]:
     return create_model(name, __base__=Section, **fields)
 
 
-def _settings_of_members(kind: str) -> Callable[[dict[str, Any]], dict[str, dict[str, Any]]]:
-    """Checks the settings given for members of `kind`, and fills in the defaults of all others."""
-
-    def checked(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        for name in given:
-            if name not in members.names(kind):
-                raise ValueError(
-                    f"{key_path((name,))}: unknown; {unknown(name, members.names(kind))}"
-                )
-        found = {}
-        for name in members.names(kind):
-            model = _settings_model(kind, name)
-            try:
-                found[name] = model.model_validate(given.get(name, {})).model_dump()
-            except ValidationError as error:
-                lines = (explain(problem, model) for problem in error.errors(include_url=False))
-                raise ValueError("; ".join(f"{name}.{line}" for line in lines)) from None
-        return found
-
-    return checked
-
-
 def _member_field(kind: str) -> Any:
-    return Field(
-        default_factory=lambda: _settings_of_members(kind)({}),
-        description=f"settings of single {kind}, by name",
-    )
+    description = f"settings of single {kind}, by name"
+    return Field(default_factory=dict, validate_default=True, description=description)
 
 
 MemberSettings = dict[str, dict[str, Any]]
@@ -484,19 +456,30 @@ class Study(StudySettings):
     training: Training
     batch_norm: BatchNorm
     snapshots: Snapshots
-    arms: Annotated[MemberSettings, AfterValidator(_settings_of_members("arms"))] = _member_field(
-        "arms"
-    )
-    tasks: Annotated[MemberSettings, AfterValidator(_settings_of_members("tasks"))] = _member_field(
-        "tasks"
-    )
-    optimizers: Annotated[MemberSettings, AfterValidator(_settings_of_members("optimizers"))] = (
-        _member_field("optimizers")
-    )
-    diagnostics: Annotated[MemberSettings, AfterValidator(_settings_of_members("diagnostics"))] = (
-        _member_field("diagnostics")
-    )
+    arms: MemberSettings = _member_field("arms")
+    tasks: MemberSettings = _member_field("tasks")
+    optimizers: MemberSettings = _member_field("optimizers")
+    diagnostics: MemberSettings = _member_field("diagnostics")
     mlflow: Mlflow
+
+    @field_validator(*MEMBER_SETTINGS)
+    @classmethod
+    def _settings_of_members(cls, given: MemberSettings, info: ValidationInfo) -> MemberSettings:
+        """Check what is given for members of a kind; fill in the defaults of all others."""
+        kind = str(info.field_name)
+        known = members.names(kind)
+        for name in given:
+            if name not in known:
+                raise ValueError(f"{key_path((name,))}: unknown; {unknown(name, known)}")
+        found = {}
+        for name in known:
+            model = _settings_model(kind, name)
+            try:
+                found[name] = model.model_validate(given.get(name, {})).model_dump()
+            except ValidationError as error:
+                lines = (explain(problem, model) for problem in error.errors(include_url=False))
+                raise ValueError("; ".join(f"{name}.{line}" for line in lines)) from None
+        return found
 
     @model_validator(mode="after")
     def _default_experiments_exist(self) -> "Study":
@@ -548,13 +531,9 @@ class Study(StudySettings):
 
     def seeds_of(self, experiment: Experiment | Depth | Digits) -> range:
         """The seeds of an experiment, ascending."""
-        match experiment.seeds:
-            case "study":
-                return self.seeds.study.range
-            case "tuning":
-                return self.seeds.tuning.range
-            case seeds:
-                return seeds.range
+        named = {"study": self.seeds.study, "tuning": self.seeds.tuning}
+        seeds = experiment.seeds
+        return (named[seeds] if isinstance(seeds, str) else seeds).range
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Study":
