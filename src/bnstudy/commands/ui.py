@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,16 +71,11 @@ def serving(uri: str, directory: Path, port: int) -> Iterator[tuple[str, subproc
     command += ["--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", full_uri(uri, directory)]
     command += ["--default-artifact-root", (directory / "mlruns").as_uri()]
-    environment = {**os.environ, **LIGHT}
+    env = {**os.environ, **LIGHT}
     address = f"http://127.0.0.1:{port}"
     with log.open("w") as file:
         process = subprocess.Popen(
-            command,
-            cwd=directory,
-            env=environment,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
+            command, cwd=directory, env=env, stdout=file, stderr=file, start_new_session=True
         )
     try:
         _wait_until_healthy(address, process, log)
@@ -111,8 +105,8 @@ def pages(address: str, study: Study) -> str:
     cell = f"tags.arm = 'batch' and tags.width = '{width}'"
     where = f"{views.in_grid(study)} and tags.typical LIKE 'median%' and {cell}"
     for run in client.search_runs([experiment.experiment_id], where, max_results=1):
-        link = views.page(experiment.experiment_id, run.info.run_id)
-        rows[f"one run, {run.info.run_name}"] = link
+        page = views.page(experiment.experiment_id, run.info.run_id)
+        rows[f"one run, {run.info.run_name}"] = page
     return "\n".join(f"{label}\n  {address}/{link}" for label, link in rows.items())
 
 
@@ -129,7 +123,7 @@ def _wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Pat
         try:
             with urllib.request.urlopen(f"{address}/health", timeout=5):
                 return
-        except (urllib.error.URLError, OSError):
+        except OSError:  # of which URLError is one
             time.sleep(0.3)
     sys.exit(f"MLflow's server does not answer after {PATIENCE} s; see {log}")
 

@@ -146,14 +146,12 @@ class Watcher:
         record, *diagnosed = files
         if self.tables.get(record, (None,))[0] != files:
             block = BlockOfScope(record.parent, read_json(record)["seeds"])
-            none_yet = pd.DataFrame(columns=["cell", *SETTINGS, "seed", "epoch"])
-            table = collect_runs(
-                [block],
-                read_parquet(diagnosed[-1]).to_pandas()
-                if diagnosed
-                else none_yet.astype({"seed": int}),
-                final_window=study.analysis.final_window,
-                thresholds=study.analysis.thresholds,
-            )
+            if diagnosed:
+                diagnostics = read_parquet(diagnosed[-1]).to_pandas()
+            else:
+                none_yet = pd.DataFrame(columns=["cell", *SETTINGS, "seed", "epoch"])
+                diagnostics = none_yet.astype({"seed": int})
+            window, thresholds = study.analysis.final_window, study.analysis.thresholds
+            table = collect_runs([block], diagnostics, final_window=window, thresholds=thresholds)
             self.tables[record] = files, table
         return self.tables[record][1]
