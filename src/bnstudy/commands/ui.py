@@ -13,17 +13,13 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bnstudy.commands.progress import planned_study
 from bnstudy.config.models import Study
 
-LIGHT = {
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-}
+LIGHT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 PATIENCE = 120  # seconds to wait for the server
 
 
@@ -131,10 +127,6 @@ def _wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Pat
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """End the server and the workers that it started."""
     for how in (signal.SIGTERM, signal.SIGKILL):
-        try:
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(process.pid, how)
             process.wait(timeout=10)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue

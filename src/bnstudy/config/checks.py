@@ -3,7 +3,7 @@
 import difflib
 import re
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
@@ -135,14 +135,8 @@ def _visible(key: str) -> str:
 
 
 def _suggestion(location: tuple[str | int, ...], model: type[BaseModel]) -> str:
+    """What to write instead of a key: one of the model's that is the last on the way to it."""
     *parents, key = location
-    for section in _sections(model, parents):
-        model = section
-    return f"; {unknown(key, list(model.model_fields))}"
-
-
-def _sections(model: type[BaseModel], parents: list[str | int]) -> Iterator[type[BaseModel]]:
-    """The models on the way to a key, as far as they are models."""
     for parent in parents:
         field = model.model_fields.get(str(parent))
         hint = field.annotation if field else model.__annotations__.get("__pydantic_extra__")
@@ -150,9 +144,9 @@ def _sections(model: type[BaseModel], parents: list[str | int]) -> Iterator[type
         plain = [getattr(kind, "__origin__", kind) for kind in kinds]  # without Annotated
         models = [k for k in plain if isinstance(k, type) and issubclass(k, BaseModel)]
         if not models:
-            return
+            break
         model = models[0]
-        yield model
+    return f"; {unknown(key, list(model.model_fields))}"
 
 
 def _yaml_hint(value: Any) -> str:

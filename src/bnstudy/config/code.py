@@ -25,7 +25,7 @@ def closure(*files: Path) -> set[Path]:
         file = waiting.pop()
         if file in found:
             continue
-        if _is_ours(file):
+        if file.is_relative_to(PACKAGE):
             found.add(file)
         waiting += _imported(file)
     return found
@@ -43,10 +43,6 @@ def digest(script: Path, members: Iterable[tuple[str, str]] = (), looks: bool = 
         for other in _read_beside(file):
             whole.update(other.read_bytes())
     return whole.hexdigest()
-
-
-def _is_ours(file: Path) -> bool:
-    return file.is_relative_to(PACKAGE)
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
@@ -88,19 +84,18 @@ def _read_beside(file: Path) -> list[Path]:
 
 
 def _is_look(node: ast.stmt) -> bool:
-    match node:
-        case ast.Assign(targets=[ast.Name(id=name)]):
-            return name in LOOKS
-    return False
+    return isinstance(node, ast.Assign) and set(map(ast.unparse, node.targets)) <= set(LOOKS)
 
 
 @cache
 def _imported(file: Path) -> list[Path]:
     """The modules of this package that one file imports itself; the packages above them, and above
     the file, which Python runs first."""
-    own = file.relative_to(PACKAGE.parent).with_suffix("").parts if _is_ours(file) else ()
+    names = list(_names(_tree(file)))
+    if file.is_relative_to(PACKAGE):
+        names.append(".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts))
     files = []
-    for name in [*_names(_tree(file)), ".".join(own)]:
+    for name in names:
         parts = name.split(".")[1:]
         for depth in range(len(parts) + 1):
             place = PACKAGE.joinpath(*parts[:depth])

@@ -89,6 +89,7 @@ def _refuse_too_many(weights: int, what: str) -> None:
 
 
 Width = Annotated[int, Field(gt=0, le=100_000)]
+Layers = Annotated[list[Width], Field(min_length=1, max_length=20)]
 Epochs = Annotated[int, Field(gt=0, le=100_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Ratio = Annotated[float, Field(gt=1, description="a ratio above 1")]
@@ -251,12 +252,8 @@ class Digits(Section):
     """The experiment `digits`: a dense and a convolutional network on 8 × 8 digits."""
 
     seeds: SeedChoice = "study"
-    widths: Annotated[list[Width], Field(min_length=1, max_length=20)] = Field(
-        description="units of the dense network's hidden layers"
-    )
-    channels: Annotated[list[Width], Field(min_length=1, max_length=20)] = Field(
-        description="channels of the convolutional network's layers"
-    )
+    widths: Layers = Field(description="units of the dense network's hidden layers")
+    channels: Layers = Field(description="channels of the convolutional network's layers")
     validation_share: float = Field(ge=0.05, le=0.5, description="of the 1797 images")
     batch_size: int = Field(ge=2, le=800, description="images per minibatch")
     learning_rate: PositiveFloat

@@ -63,16 +63,17 @@ def findings(tables: Path) -> str:
             f"| {claim.claim}: {claim.words} | **{claim.verdict}** | "
             f"{claim.deciding_part}: {interval(claim)} | {p_text(claim.p_holm)} |"
         )
-    lines.append("")
-    lines += [f"- **{claim.claim}.** {claim.evidence}" for claim in each_row(claims)]
-    lines.append("")
+    lines += ["", *(f"- **{claim.claim}.** {claim.evidence}" for claim in each_row(claims)), ""]
     lines.append(
         "Over the widths (the verdicts of the primary width decide, the others are secondary):"
     )
     decided = tests[tests.role.isin(["primary", "secondary"])]
     speed, final = (decided[decided.hypothesis == h].set_index("width") for h in ("H1", "H2a"))
-    lines += ["", f"| width | {speed.quantity.iloc[0]} | {final.quantity.iloc[0]} |"]
-    lines.append("|---|---|---|")
+    lines += [
+        "",
+        f"| width | {speed.quantity.iloc[0]} | {final.quantity.iloc[0]} |",
+        "|---|---|---|",
+    ]
     for width in sorted(speed.index):
         cells = (f"{interval(t.loc[width])}: {t.verdict[width]}" for t in (speed, final))
         lines.append(f"| {width:g} | {' | '.join(cells)} |")

@@ -76,12 +76,10 @@ def new_figure(**options: Any) -> Figure:
     return Figure(layout="constrained", **options)
 
 
-def subplots(
-    rows: int = 1, columns: int = 1, *, sharey: bool = False, squeeze: bool = True, **options: Any
-) -> Any:
+def subplots(rows: int = 1, columns: int = 1, figsize: Any = None, **options: Any) -> Any:
     """A new figure and its axes: one, or an array of them as `Figure.subplots` returns it."""
-    figure = new_figure(**options)
-    return figure, figure.subplots(rows, columns, sharey=sharey, squeeze=squeeze)
+    figure = new_figure(figsize=figsize)
+    return figure, figure.subplots(rows, columns, **options)
 
 
 def panels_by_width(runs: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
@@ -89,14 +87,15 @@ def panels_by_width(runs: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, pd.Dat
     each width the panel, titled, and the `runs`."""
     cells = list(runs.groupby("width"))
     rows = max(1, math.ceil(len(cells) / 2))
-    figure = new_figure(figsize=(COLUMN, 0.8 + 1.15 * rows))
-    columns = 2 if len(cells) > 1 else 1
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
-    for unused in panels[max(len(cells), 1) :]:
+    size, columns = (COLUMN, 0.8 + 1.15 * rows), 2 if len(cells) > 1 else 1
+    figure, panels = subplots(rows, columns, size, sharex=True, sharey=True, squeeze=False)
+    for unused in panels.flat[max(len(cells), 1) :]:
         unused.set_visible(False)
-    for axes, (width, cell) in zip(panels, cells, strict=False):
+    shown = []
+    for axes, (width, cell) in zip(panels.flat, cells, strict=False):
         axes.set_title(f"width {width}, n = {cell.seed.nunique()}")
-    return figure, [(axes, cell) for axes, (_, cell) in zip(panels, cells, strict=False)]
+        shown.append((axes, cell))
+    return figure, shown
 
 
 def ratio_panel(height: float, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
@@ -131,12 +130,11 @@ def errors(rows: pd.DataFrame, ratio: str = "ratio") -> list[pd.Series]:
 def legend_above(place: Axes | Figure, panel: Axes, columns: int) -> None:
     """The legend of `panel` above a figure or above the panel; none where nothing is labelled."""
     handles, labels = panel.get_legend_handles_labels()
-    if not handles:
-        return
-    if isinstance(place, Figure):
-        place.legend(handles, labels, loc="outside upper center", ncols=columns)
-    else:
-        place.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns)
+    where: Style = {"loc": "outside upper center"}
+    if place is panel:
+        where = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
+    if handles:
+        place.legend(handles, labels, ncols=columns, **where)
 
 
 def plain_log_ticks(axis: Axis, ticks: Collection[float]) -> None:
