@@ -56,11 +56,12 @@ def serving(uri: str, directory: Path, port: int) -> Iterator[tuple[str, subproc
     database = database_of(uri, directory)
     if database is not None and not database.exists():
         sys.exit(f"there is no {database} yet: `make` or `make track` makes it")
-    if _taken(port):
-        sys.exit(
-            f"port {port} is taken (another `make ui`?): stop that, or name another port: "
-            f"make ui PORT={port + 1}"
-        )
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            sys.exit(
+                f"port {port} is taken (another `make ui`?): stop that, or name another port: "
+                f"make ui PORT={port + 1}"
+            )
     log = directory / "logs" / "ui.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
@@ -104,11 +105,6 @@ def pages(address: str, study: Study) -> str:
         page = views.page(experiment.experiment_id, run.info.run_id)
         rows[f"one run, {run.info.run_name}"] = page
     return "\n".join(f"{label}\n  {address}/{link}" for label, link in rows.items())
-
-
-def _taken(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Path) -> None:

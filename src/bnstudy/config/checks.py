@@ -72,9 +72,7 @@ def check_yaml(path: str | Path) -> None:
         raise ConfigError(f"{path}: not YAML ({' '.join(cause.split())})") from None
 
 
-def _refuse_duplicates(
-    node: yaml.Node | None, path: str | Path, done: set[yaml.Node | None]
-) -> None:
+def _refuse_duplicates(node: yaml.Node | None, path: str | Path, done: set[Any]) -> None:
     """`done`: what aliases stand for is looked at once, however often they unfold."""
     if node in done:
         return

@@ -40,8 +40,6 @@ def digest(script: Path, members: Iterable[tuple[str, str]] = (), looks: bool = 
     whole = hashlib.sha256()
     for file in sorted(modules):
         whole.update(f"{file.relative_to(PACKAGE)}\0{_meaning(file, looks)}\0".encode())
-        for other in _read_beside(file):
-            whole.update(other.read_bytes())
     return whole.hexdigest()
 
 
@@ -71,16 +69,6 @@ def _meaning(file: Path, looks: bool) -> str:
     if not looks and file.parent == PACKAGE / KINDS["arms"]:
         tree.body = [node for node in tree.body if not _is_look(node)]
     return ast.unparse(tree)
-
-
-@cache
-def _read_beside(file: Path) -> list[Path]:
-    """Files other than modules in the folder of `file` that it names, such as a style sheet."""
-    others = [path for path in file.parent.iterdir() if path.is_file() and path.suffix != ".py"]
-    if not others:
-        return []
-    texts = {node.value for node in ast.walk(_tree(file)) if isinstance(node, ast.Constant)}
-    return sorted(path for path in others if path.name in texts)
 
 
 def _is_look(node: ast.stmt) -> bool:

@@ -75,11 +75,9 @@ def _full_or_number(value: Any) -> Any:
 
 
 def _a_member(kind: str, name: str) -> str:
-    if name not in members.names(kind):
-        raise ValueError(
-            f"unknown; {unknown(name, members.names(kind))} (a file in src/bnstudy/"
-            f"{members.KINDS[kind]}/ makes one)"
-        )
+    known, folder = members.names(kind), f"src/bnstudy/{members.KINDS[kind]}/"
+    if name not in known:
+        raise ValueError(f"unknown; {unknown(name, known)} (a file in {folder} makes one)")
     return name
 
 
@@ -479,18 +477,14 @@ class Study(StudySettings):
         return found
 
     @model_validator(mode="after")
-    def _default_experiments_exist(self) -> "Study":
+    def _settings_go_together(self) -> "Study":
         known = self.experiments.names
         for index, name in enumerate(self.default_experiments):
             if name not in known:
+                remedy = unknown(name, known)
                 raise ValueError(
-                    f"default_experiments[{index}] is {name!r}, no experiment; "
-                    f"{unknown(name, known)}"
+                    f"default_experiments[{index}] is {name!r}, no experiment; {remedy}"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def _settings_go_together(self) -> "Study":
         self.resolved(self.defaults.model_dump(), "defaults")
         for name, experiment in self.experiments.training.items():
             if experiment.size <= MOST_JOBS:

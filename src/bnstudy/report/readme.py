@@ -69,11 +69,8 @@ def findings(tables: Path) -> str:
     )
     decided = tests[tests.role.isin(["primary", "secondary"])]
     speed, final = (decided[decided.hypothesis == h].set_index("width") for h in ("H1", "H2a"))
-    lines += [
-        "",
-        f"| width | {speed.quantity.iloc[0]} | {final.quantity.iloc[0]} |",
-        "|---|---|---|",
-    ]
+    lines += ["", f"| width | {speed.quantity.iloc[0]} | {final.quantity.iloc[0]} |"]
+    lines.append("|---|---|---|")
     for width in sorted(speed.index):
         cells = (f"{interval(t.loc[width])}: {t.verdict[width]}" for t in (speed, final))
         lines.append(f"| {width:g} | {' | '.join(cells)} |")

@@ -26,9 +26,18 @@ from bnstudy.config import members
 from bnstudy.files import atomic
 
 COLUMN, PAGE = 3.3, 6.9  # widths in inches: a column of the paper, both of them
-STYLE = Path(__file__).with_name("bnstudy.mplstyle")
 PAIR = (REFERENCE, TREATMENT)  # the two arms that the article compares come first in any legend
 Style = dict[str, Any]  # keywords of Matplotlib
+# The house style: drawn at the size it is printed at, no random ids in the files.
+TEXT: Style = {"font.family": "DejaVu Sans", "font.size": 7.5, "figure.labelsize": 7.5}
+LABELS: Style = {"axes.titlesize": 8, "axes.labelsize": 7.5, "legend.fontsize": 7}
+TICKS: Style = {"xtick.labelsize": 7, "ytick.labelsize": 7}
+FRAME: Style = {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+LINES: Style = {"axes.linewidth": 0.6, "lines.linewidth": 1.2}
+PATHS: Style = {"path.simplify": True, "path.simplify_threshold": 0.2}
+SIZE: Style = {"figure.figsize": (PAGE, 2.7), "figure.dpi": 200, "savefig.dpi": 200}
+FILES: Style = {"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "bnstudy"}
+STYLE: Style = {**TEXT, **LABELS, **TICKS, **FRAME, **LINES, **PATHS, **SIZE, **FILES}
 # No dates, so that the same tables give the same bytes.
 METADATA: dict[str, Style] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
 
@@ -113,12 +122,10 @@ def width_styles(widths: Collection[Any]) -> dict[Any, Style]:
     return {width: {"color": to_hex(shade), "marker": marker} for width, shade, marker in looks}
 
 
-def band(
-    axes: Axes, values: SeriesGroupBy, colour: str, label: str | None = None, **line: Any
-) -> None:
+def band(axes: Axes, values: SeriesGroupBy, colour: str, **line: Any) -> None:
     """Median and quartiles of grouped values against the group's key."""
     low, middle, high = (values.quantile(q) for q in (0.25, 0.5, 0.75))
-    axes.plot(middle.index, middle, color=colour, label=label, **line)
+    axes.plot(middle.index, middle, color=colour, **line)
     axes.fill_between(middle.index, low, high, color=colour, alpha=0.2, linewidth=0)
 
 

@@ -31,7 +31,7 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     for axes, (name, label) in zip(panels, PANELS.items(), strict=True):
         for shown, rows in style.by_arm(grid, style.ordered(grid.arm)):
             values = rows[name].groupby(rows.epoch + 1)
-            style.band(axes, values, shown.colour, shown.label, linestyle=shown.line)
+            style.band(axes, values, shown.colour, label=shown.label, linestyle=shown.line)
         axes.set(xscale="log", xlabel="epochs trained", title=label)
     style.legend_above(figure, panels[0], 4)
     return figure

@@ -35,23 +35,16 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
         if runs.empty:
             continue
         by_epoch = runs.groupby("epoch")
-        for column, line in _lines(arm).items():
-            style.band(right, by_epoch[column], colour, **line)
+        for part, line in LINES.items():
+            label = f"{part} {style.look(arm).label}"
+            values = by_epoch[f"{part}_loss"]
+            style.band(right, values, colour, label=label, linestyle=line, linewidth=1)
     count = grid.seed.nunique()
     right.set(title=f"median and quartiles of {count} seeds, width {width}", xlabel="epoch")
     left.set(ylabel="loss", yscale="log")
     if left.lines or right.lines:
         (left if left.lines else right).legend()
     return figure
-
-
-def _lines(arm: str) -> dict[str, style.Style]:
-    """The columns of the losses, with the lines that show them for an arm."""
-    label = style.look(arm).label
-    return {
-        f"{part}_loss": {"linestyle": line, "linewidth": 1, "label": f"{part} {label}"}
-        for part, line in LINES.items()
-    }
 
 
 def _original(axes: Axes, curves: pd.DataFrame, original: pd.DataFrame) -> None:
@@ -62,8 +55,10 @@ def _original(axes: Axes, curves: pd.DataFrame, original: pd.DataFrame) -> None:
     for arm, colour in COLOURS.items():
         for row in each_row(original[original.arm == arm].head(1)):
             run = curves[(curves.cell == row.cell) & (curves.seed == row.first_seed)]
-            for column, line in _lines(arm).items():
-                axes.plot(run.epoch, run[column], color=colour, **line)
+            for part, line in LINES.items():
+                label = f"{part} {style.look(arm).label}"
+                shown: style.Style = {"color": colour, "linewidth": 1, "label": label}
+                axes.plot(run.epoch, run[f"{part}_loss"], line, **shown)
     first = original.iloc[0]
     axes.set_title(f"one run, as in the article: width {first.width}, seed {first.first_seed}")
     axes.set_xlabel("epoch")
