@@ -69,7 +69,7 @@ class Package:
 
     def digest(self, looks: bool = False) -> str:
         """Read anew: one process of Snakemake reads every file once."""
-        for cached in (code._tree, code._meaning, code._imported, code._read_beside):
+        for cached in (code._tree, code._meaning, code._imported):
             cached.cache_clear()
         return code.digest(self.script, [("arms", "none")], looks)
 

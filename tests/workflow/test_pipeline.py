@@ -368,7 +368,7 @@ def test_editing_a_figure_redraws_it_alone(clone, edit):
 
 
 def test_editing_the_style_redraws_the_figures_alone(clone, edit):
-    edit.append("src/bnstudy/report/bnstudy.mplstyle", "\n# edited\n")
+    edit.append("src/bnstudy/report/style.py")
     planned = clone.planned()
     assert planned["figure"] == len(FIGURES)
     assert set(planned) <= {"figure", "track_runs", *SHOWING_FIGURES}
@@ -481,12 +481,7 @@ def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[st
 # trained on, and the key of a run stands for all of its code; a diagnostic may ask for a task's
 # Jacobian, and its rule does not know whether it does; tracking builds the networks that it stores,
 # and draws, none where the watcher stored them already.
-STORING = (
-    "experiment/arms/",
-    "experiment/layers",
-    "tracking/artifacts",
-    "report/bnstudy.mplstyle",
-)
+STORING = ("experiment/arms/", "experiment/layers", "tracking/artifacts")
 STANDS_FOR = {
     "train": "experiment/tasks/",
     "diagnostic": "experiment/tasks/",
@@ -518,8 +513,7 @@ def test_the_digest_of_a_jobs_code_is_of_what_the_job_uses(clone, monkeypatch):
         looks = rule == "figure" or rule.startswith("track")
         assert job["code"] == code.digest(script, named, looks), f"{rule} names other members"
         modules = code.closure(script, *(members.path(*member) for member in named))
-        sheets = {sheet for module in modules for sheet in code._read_beside(module)}
-        digested = {path.relative_to(package).as_posix() for path in modules | sheets}
+        digested = {path.relative_to(package).as_posix() for path in modules}
         loaded, read = (
             {
                 Path(path).resolve().relative_to(package.resolve()).as_posix()

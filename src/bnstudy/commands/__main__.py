@@ -28,8 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             module.add_arguments(command)
             command.set_defaults(run=module.run)
     options = parser.parse_args(given)
-    status: int = options.run(options)
-    return status
+    return int(options.run(options))
 
 
 if __name__ == "__main__":

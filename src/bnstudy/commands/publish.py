@@ -16,7 +16,7 @@ from bnstudy.experiment.schedules import log_spaced_epochs
 from bnstudy.files import read_csv, read_parquet
 
 POINTS = 40  # epochs of each published curve
-DEFAULT, EXTENDED = SCOPES
+EXTENDED = SCOPES[-1]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,20 +11,15 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bnstudy.commands.progress import planned_study
 from bnstudy.config.models import Study
 
-LIGHT = {
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-}
+LIGHT = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
 PATIENCE = 120  # seconds to wait for the server
 
 
@@ -61,27 +56,23 @@ def serving(uri: str, directory: Path, port: int) -> Iterator[tuple[str, subproc
     database = database_of(uri, directory)
     if database is not None and not database.exists():
         sys.exit(f"there is no {database} yet: `make` or `make track` makes it")
-    if _taken(port):
-        sys.exit(
-            f"port {port} is taken (another `make ui`?): stop that, or name another port: "
-            f"make ui PORT={port + 1}"
-        )
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            sys.exit(
+                f"port {port} is taken (another `make ui`?): stop that, or name another port: "
+                f"make ui PORT={port + 1}"
+            )
     log = directory / "logs" / "ui.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", full_uri(uri, directory)]
     command += ["--default-artifact-root", (directory / "mlruns").as_uri()]
-    environment = {**os.environ, **LIGHT}
+    env = {**os.environ, **LIGHT}
     address = f"http://127.0.0.1:{port}"
     with log.open("w") as file:
         process = subprocess.Popen(
-            command,
-            cwd=directory,
-            env=environment,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
+            command, cwd=directory, env=env, stdout=file, stderr=file, start_new_session=True
         )
     try:
         _wait_until_healthy(address, process, log)
@@ -111,14 +102,9 @@ def pages(address: str, study: Study) -> str:
     cell = f"tags.arm = 'batch' and tags.width = '{width}'"
     where = f"{views.in_grid(study)} and tags.typical LIKE 'median%' and {cell}"
     for run in client.search_runs([experiment.experiment_id], where, max_results=1):
-        link = views.page(experiment.experiment_id, run.info.run_id)
-        rows[f"one run, {run.info.run_name}"] = link
+        page = views.page(experiment.experiment_id, run.info.run_id)
+        rows[f"one run, {run.info.run_name}"] = page
     return "\n".join(f"{label}\n  {address}/{link}" for label, link in rows.items())
-
-
-def _taken(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -129,7 +115,7 @@ def _wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Pat
         try:
             with urllib.request.urlopen(f"{address}/health", timeout=5):
                 return
-        except (urllib.error.URLError, OSError):
+        except OSError:  # of which URLError is one
             time.sleep(0.3)
     sys.exit(f"MLflow's server does not answer after {PATIENCE} s; see {log}")
 
@@ -137,10 +123,6 @@ def _wait_until_healthy(address: str, process: subprocess.Popen[bytes], log: Pat
 def _stop(process: subprocess.Popen[bytes]) -> None:
     """End the server and the workers that it started."""
     for how in (signal.SIGTERM, signal.SIGKILL):
-        try:
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(process.pid, how)
             process.wait(timeout=10)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue

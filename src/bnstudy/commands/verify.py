@@ -119,14 +119,8 @@ def _compared(scope: str, check: Check, ours: pd.DataFrame, published: pd.DataFr
     if missing := set(columns).union(check.key) - (set(map(str, ours)) & set(map(str, published))):
         examples = [f"no column {c}" for c in sorted(missing)]
         return Outcome(scope, check, "different", largest=np.inf, examples=examples)
-    pairs = pd.merge(
-        _indexed(published, check.key)[columns],
-        _indexed(ours, check.key)[columns],
-        how="outer",
-        left_index=True,
-        right_index=True,
-        suffixes=(" published", " ours"),
-    )
+    left, right = (_indexed(table, check.key)[columns] for table in (published, ours))
+    pairs = left.join(right, how="outer", lsuffix=" published", rsuffix=" ours")
     values = same = 0
     largest, examples = 0.0, []
     for column in columns:

@@ -82,19 +82,18 @@ class Watcher:
         """Track what is new since the last look; a line that says what, None if nothing was."""
         plan = read_json(self.directory / "logs" / "plan.json")
         study = planned_study(self.directory)
-        records = self._finished(plan["blocks"])
-        blocks = [self._files(record) for record in records]
+        blocks = {record: self._files(record) for record in self._finished(plan["blocks"])}
         cells: dict[str, list[Any]] = defaultdict(list)
-        for record, files in zip(records, blocks, strict=True):
+        for record, files in blocks.items():
             cells[record.parts[-3]].append(files)
         changed = [cell for cell, finished in cells.items() if finished != self.seen.get(cell)]
         if not changed:
             return None
-        runs = pd.concat([self._runs(files, study) for files in blocks], ignore_index=True)
+        runs = pd.concat([self._runs(files, study) for files in blocks.values()], ignore_index=True)
         runs["seconds"] = runs.pop("seconds")  # the last column, also where diagnostics are missing
         experiments = experiments_table(Plan(study).rows(SCOPES[-1]))
         receipt = track(
-            *(runs, records, study, self.directory),
+            *(runs, list(blocks), study, self.directory),
             experiments=experiments,
             progress=self._training(plan),
             cells=changed,
@@ -146,14 +145,12 @@ class Watcher:
         record, *diagnosed = files
         if self.tables.get(record, (None,))[0] != files:
             block = BlockOfScope(record.parent, read_json(record)["seeds"])
-            none_yet = pd.DataFrame(columns=["cell", *SETTINGS, "seed", "epoch"])
-            table = collect_runs(
-                [block],
-                read_parquet(diagnosed[-1]).to_pandas()
-                if diagnosed
-                else none_yet.astype({"seed": int}),
-                final_window=study.analysis.final_window,
-                thresholds=study.analysis.thresholds,
-            )
+            if diagnosed:
+                diagnostics = read_parquet(diagnosed[-1]).to_pandas()
+            else:
+                none_yet = pd.DataFrame(columns=["cell", *SETTINGS, "seed", "epoch"])
+                diagnostics = none_yet.astype({"seed": int})
+            window, thresholds = study.analysis.final_window, study.analysis.thresholds
+            table = collect_runs([block], diagnostics, final_window=window, thresholds=thresholds)
             self.tables[record] = files, table
         return self.tables[record][1]

@@ -3,7 +3,8 @@
 import difflib
 import re
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -71,9 +72,7 @@ def check_yaml(path: str | Path) -> None:
         raise ConfigError(f"{path}: not YAML ({' '.join(cause.split())})") from None
 
 
-def _refuse_duplicates(
-    node: yaml.Node | None, path: str | Path, done: set[yaml.Node | None]
-) -> None:
+def _refuse_duplicates(node: yaml.Node | None, path: str | Path, done: set[Any]) -> None:
     """`done`: what aliases stand for is looked at once, however often they unfold."""
     if node in done:
         return
@@ -134,14 +133,8 @@ def _visible(key: str) -> str:
 
 
 def _suggestion(location: tuple[str | int, ...], model: type[BaseModel]) -> str:
+    """What to write instead of a key: one of the model's that is the last on the way to it."""
     *parents, key = location
-    for section in _sections(model, parents):
-        model = section
-    return f"; {unknown(key, list(model.model_fields))}"
-
-
-def _sections(model: type[BaseModel], parents: list[str | int]) -> Iterator[type[BaseModel]]:
-    """The models on the way to a key, as far as they are models."""
     for parent in parents:
         field = model.model_fields.get(str(parent))
         hint = field.annotation if field else model.__annotations__.get("__pydantic_extra__")
@@ -149,9 +142,9 @@ def _sections(model: type[BaseModel], parents: list[str | int]) -> Iterator[type
         plain = [getattr(kind, "__origin__", kind) for kind in kinds]  # without Annotated
         models = [k for k in plain if isinstance(k, type) and issubclass(k, BaseModel)]
         if not models:
-            return
+            break
         model = models[0]
-        yield model
+    return f"; {unknown(key, list(model.model_fields))}"
 
 
 def _yaml_hint(value: Any) -> str:
@@ -159,8 +152,6 @@ def _yaml_hint(value: Any) -> str:
     if not isinstance(value, str):
         return ""
     for number in (int, float):
-        try:
+        with suppress(ValueError):
             return f" (YAML reads it as a text; write {number(value)!r})"
-        except ValueError:
-            continue
     return ""

@@ -25,7 +25,7 @@ def closure(*files: Path) -> set[Path]:
         file = waiting.pop()
         if file in found:
             continue
-        if _is_ours(file):
+        if file.is_relative_to(PACKAGE):
             found.add(file)
         waiting += _imported(file)
     return found
@@ -40,13 +40,7 @@ def digest(script: Path, members: Iterable[tuple[str, str]] = (), looks: bool = 
     whole = hashlib.sha256()
     for file in sorted(modules):
         whole.update(f"{file.relative_to(PACKAGE)}\0{_meaning(file, looks)}\0".encode())
-        for other in _read_beside(file):
-            whole.update(other.read_bytes())
     return whole.hexdigest()
-
-
-def _is_ours(file: Path) -> bool:
-    return file.is_relative_to(PACKAGE)
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
@@ -77,30 +71,19 @@ def _meaning(file: Path, looks: bool) -> str:
     return ast.unparse(tree)
 
 
-@cache
-def _read_beside(file: Path) -> list[Path]:
-    """Files other than modules in the folder of `file` that it names, such as a style sheet."""
-    others = [path for path in file.parent.iterdir() if path.is_file() and path.suffix != ".py"]
-    if not others:
-        return []
-    texts = {node.value for node in ast.walk(_tree(file)) if isinstance(node, ast.Constant)}
-    return sorted(path for path in others if path.name in texts)
-
-
 def _is_look(node: ast.stmt) -> bool:
-    match node:
-        case ast.Assign(targets=[ast.Name(id=name)]):
-            return name in LOOKS
-    return False
+    return isinstance(node, ast.Assign) and set(map(ast.unparse, node.targets)) <= set(LOOKS)
 
 
 @cache
 def _imported(file: Path) -> list[Path]:
     """The modules of this package that one file imports itself; the packages above them, and above
     the file, which Python runs first."""
-    own = file.relative_to(PACKAGE.parent).with_suffix("").parts if _is_ours(file) else ()
+    names = list(_names(_tree(file)))
+    if file.is_relative_to(PACKAGE):
+        names.append(".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts))
     files = []
-    for name in [*_names(_tree(file)), ".".join(own)]:
+    for name in names:
         parts = name.split(".")[1:]
         for depth in range(len(parts) + 1):
             place = PACKAGE.joinpath(*parts[:depth])

@@ -8,7 +8,7 @@ optimizers, diagnostics) bring settings of their own; see `bnstudy.config.member
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache, partial
 from itertools import product
 from typing import Annotated, Any, Literal, TypeVar
@@ -25,13 +25,15 @@ from pydantic import (
     PositiveInt,
     Tag,
     ValidationError,
+    ValidationInfo,
     create_model,
+    field_validator,
     model_validator,
 )
 
 from bnstudy.config import members
 from bnstudy.config.cell import ARTICLE
-from bnstudy.config.checks import NESTED, ConfigError, explain, key_path, unknown
+from bnstudy.config.checks import MEMBER_SETTINGS, NESTED, ConfigError, explain, key_path, unknown
 
 T = TypeVar("T")
 
@@ -73,11 +75,9 @@ def _full_or_number(value: Any) -> Any:
 
 
 def _a_member(kind: str, name: str) -> str:
-    if name not in members.names(kind):
-        raise ValueError(
-            f"unknown; {unknown(name, members.names(kind))} (a file in src/bnstudy/"
-            f"{members.KINDS[kind]}/ makes one)"
-        )
+    known, folder = members.names(kind), f"src/bnstudy/{members.KINDS[kind]}/"
+    if name not in known:
+        raise ValueError(f"unknown; {unknown(name, known)} (a file in {folder} makes one)")
     return name
 
 
@@ -87,6 +87,7 @@ def _refuse_too_many(weights: int, what: str) -> None:
 
 
 Width = Annotated[int, Field(gt=0, le=100_000)]
+Layers = Annotated[list[Width], Field(min_length=1, max_length=20)]
 Epochs = Annotated[int, Field(gt=0, le=100_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Ratio = Annotated[float, Field(gt=1, description="a ratio above 1")]
@@ -217,9 +218,7 @@ class Experiment(Section):
 
     def named(self) -> dict[str, list[Any]]:
         """The settings that it names, a list of values each."""
-        names = type(self).model_fields.keys() - {"seeds"}
-        values = {name: getattr(self, name) for name in sorted(names)}
-        return {name: value for name, value in values.items() if value is not None}
+        return dict(sorted(self.model_dump(exclude={"seeds"}, exclude_none=True).items()))
 
     def combinations(self, defaults: Defaults) -> Iterator[dict[str, Any]]:
         """The settings of each of its cells, those of `defaults` among them."""
@@ -251,12 +250,8 @@ class Digits(Section):
     """The experiment `digits`: a dense and a convolutional network on 8 × 8 digits."""
 
     seeds: SeedChoice = "study"
-    widths: Annotated[list[Width], Field(min_length=1, max_length=20)] = Field(
-        description="units of the dense network's hidden layers"
-    )
-    channels: Annotated[list[Width], Field(min_length=1, max_length=20)] = Field(
-        description="channels of the convolutional network's layers"
-    )
+    widths: Layers = Field(description="units of the dense network's hidden layers")
+    channels: Layers = Field(description="channels of the convolutional network's layers")
     validation_share: float = Field(ge=0.05, le=0.5, description="of the 1797 images")
     batch_size: int = Field(ge=2, le=800, description="images per minibatch")
     learning_rate: PositiveFloat
@@ -339,16 +334,12 @@ class Analysis(Section):
     seed: Seed = Field(description="seed of the permutations and bootstraps")
 
     @model_validator(mode="after")
-    def _primary_threshold_is_measured(self) -> "Analysis":
+    def _settings_go_together(self) -> "Analysis":
         if self.primary.threshold not in self.thresholds:
             raise ValueError(
                 f"primary.threshold {self.primary.threshold} is not one of analysis.thresholds; "
                 "add it there or choose one of them"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _margins_differ(self) -> "Analysis":
         if self.equivalence_margin in self.sensitivity_margins:
             raise ValueError(
                 f"sensitivity_margins holds {self.equivalence_margin}, the equivalence_margin; "
@@ -398,33 +389,9 @@ def _settings_model(kind: str, name: str) -> type[Section]:
     return create_model(name, __base__=Section, **fields)
 
 
-def _settings_of_members(kind: str) -> Callable[[dict[str, Any]], dict[str, dict[str, Any]]]:
-    """Checks the settings given for members of `kind`, and fills in the defaults of all others."""
-
-    def checked(given: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        for name in given:
-            if name not in members.names(kind):
-                raise ValueError(
-                    f"{key_path((name,))}: unknown; {unknown(name, members.names(kind))}"
-                )
-        found = {}
-        for name in members.names(kind):
-            model = _settings_model(kind, name)
-            try:
-                found[name] = model.model_validate(given.get(name, {})).model_dump()
-            except ValidationError as error:
-                lines = (explain(problem, model) for problem in error.errors(include_url=False))
-                raise ValueError("; ".join(f"{name}.{line}" for line in lines)) from None
-        return found
-
-    return checked
-
-
 def _member_field(kind: str) -> Any:
-    return Field(
-        default_factory=lambda: _settings_of_members(kind)({}),
-        description=f"settings of single {kind}, by name",
-    )
+    description = f"settings of single {kind}, by name"
+    return Field(default_factory=dict, validate_default=True, description=description)
 
 
 MemberSettings = dict[str, dict[str, Any]]
@@ -484,33 +451,40 @@ class Study(StudySettings):
     training: Training
     batch_norm: BatchNorm
     snapshots: Snapshots
-    arms: Annotated[MemberSettings, AfterValidator(_settings_of_members("arms"))] = _member_field(
-        "arms"
-    )
-    tasks: Annotated[MemberSettings, AfterValidator(_settings_of_members("tasks"))] = _member_field(
-        "tasks"
-    )
-    optimizers: Annotated[MemberSettings, AfterValidator(_settings_of_members("optimizers"))] = (
-        _member_field("optimizers")
-    )
-    diagnostics: Annotated[MemberSettings, AfterValidator(_settings_of_members("diagnostics"))] = (
-        _member_field("diagnostics")
-    )
+    arms: MemberSettings = _member_field("arms")
+    tasks: MemberSettings = _member_field("tasks")
+    optimizers: MemberSettings = _member_field("optimizers")
+    diagnostics: MemberSettings = _member_field("diagnostics")
     mlflow: Mlflow
 
-    @model_validator(mode="after")
-    def _default_experiments_exist(self) -> "Study":
-        known = self.experiments.names
-        for index, name in enumerate(self.default_experiments):
+    @field_validator(*MEMBER_SETTINGS)
+    @classmethod
+    def _settings_of_members(cls, given: MemberSettings, info: ValidationInfo) -> MemberSettings:
+        """Check what is given for members of a kind; fill in the defaults of all others."""
+        kind = str(info.field_name)
+        known = members.names(kind)
+        for name in given:
             if name not in known:
-                raise ValueError(
-                    f"default_experiments[{index}] is {name!r}, no experiment; "
-                    f"{unknown(name, known)}"
-                )
-        return self
+                raise ValueError(f"{key_path((name,))}: unknown; {unknown(name, known)}")
+        found = {}
+        for name in known:
+            model = _settings_model(kind, name)
+            try:
+                found[name] = model.model_validate(given.get(name, {})).model_dump()
+            except ValidationError as error:
+                lines = (explain(problem, model) for problem in error.errors(include_url=False))
+                raise ValueError("; ".join(f"{name}.{line}" for line in lines)) from None
+        return found
 
     @model_validator(mode="after")
     def _settings_go_together(self) -> "Study":
+        known = self.experiments.names
+        for index, name in enumerate(self.default_experiments):
+            if name not in known:
+                remedy = unknown(name, known)
+                raise ValueError(
+                    f"default_experiments[{index}] is {name!r}, no experiment; {remedy}"
+                )
         self.resolved(self.defaults.model_dump(), "defaults")
         for name, experiment in self.experiments.training.items():
             if experiment.size <= MOST_JOBS:
@@ -548,13 +522,9 @@ class Study(StudySettings):
 
     def seeds_of(self, experiment: Experiment | Depth | Digits) -> range:
         """The seeds of an experiment, ascending."""
-        match experiment.seeds:
-            case "study":
-                return self.seeds.study.range
-            case "tuning":
-                return self.seeds.tuning.range
-            case seeds:
-                return seeds.range
+        named = {"study": self.seeds.study, "tuning": self.seeds.tuning}
+        seeds = experiment.seeds
+        return (named[seeds] if isinstance(seeds, str) else seeds).range
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Study":

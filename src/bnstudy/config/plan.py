@@ -152,10 +152,9 @@ class Plan:
         return [seeds for name, seeds in asked.items() if name in self.study.default_experiments]
 
     def _starts(self, ranges: Iterable[range]) -> list[int]:
-        starts: set[int] = set()
-        for seeds in ranges:
-            starts |= set(range(seeds.start // self.size * self.size, seeds.stop, self.size))
-        return sorted(starts)
+        size = self.size
+        starts = (range(seeds.start // size * size, seeds.stop, size) for seeds in ranges)
+        return sorted(set().union(*starts))
 
     def _within(self, start: int, ranges: Iterable[range]) -> list[int]:
         """The seeds of a block that lie in one of `ranges`."""

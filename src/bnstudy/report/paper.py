@@ -111,29 +111,27 @@ def _complete(grid: pd.DataFrame, study: StudySettings) -> list[int]:
 
 def _trained(table: pd.DataFrame, experiments: Sequence[str], study: StudySettings) -> Rows:
     """One entry per experiment: its arms, widths, seeds, and the settings that it changes."""
-    rows = []
-    for name in experiments:
-        cells = table[table.experiment == name]
-        if cells.empty:
-            continue
-        changed = [
-            f"{setting.replace('_', ' ')} {_listed(cells[setting])}"
-            for setting, default in study.reference.items()
-            if set(cells[setting].astype(str)) != {str(default)}
-            and setting not in ("task", "optimizer")
-        ]
-        seeds = cells[["first_seed", "seeds"]].drop_duplicates().itertuples()
-        row = {
-            "experiment": name,
-            "arms": ", ".join(f"{arm} ({_label(arm)})" for arm in dict.fromkeys(cells.arm)),
-            "widths": _listed(cells.width),
-            "tasks": _listed(cells.task),
-            "optimizers": _listed(cells.optimizer),
-            "changed": "; ".join(changed) or "–",
-            "seeds": "; ".join(f"{count} from {first}" for _, first, count in seeds),
-        }
-        rows.append(row)
-    return rows
+    cells_of = {name: table[table.experiment == name] for name in experiments}
+    return [_experiment(name, cells, study) for name, cells in cells_of.items() if len(cells)]
+
+
+def _experiment(name: str, cells: pd.DataFrame, study: StudySettings) -> dict[str, str]:
+    changed = [
+        f"{setting.replace('_', ' ')} {_listed(cells[setting])}"
+        for setting, default in study.reference.items()
+        if set(cells[setting].astype(str)) != {str(default)}
+        and setting not in ("task", "optimizer")
+    ]
+    seeds = cells[["first_seed", "seeds"]].drop_duplicates().itertuples()
+    return {
+        "experiment": name,
+        "arms": ", ".join(f"{arm} ({_label(arm)})" for arm in dict.fromkeys(cells.arm)),
+        "widths": _listed(cells.width),
+        "tasks": _listed(cells.task),
+        "optimizers": _listed(cells.optimizer),
+        "changed": "; ".join(changed) or "–",
+        "seeds": "; ".join(f"{count} from {first}" for _, first, count in seeds),
+    }
 
 
 def _listed(values: pd.Series) -> str:
@@ -253,20 +251,15 @@ def _cost(grid: pd.DataFrame, seconds: float) -> dict[str, Any]:
     """Measured seconds: the mean over the grid's runs by arm and width, and of all runs in all."""
     mean = grid.pivot_table(index="arm", columns="width", values="seconds", sort=False)
     widths = sorted(set(grid.width))
-    rows = [
-        {"arm": arm, "seconds": [_number(mean[width][arm]) for width in widths]}
-        for arm in mean.index
-    ]
+    rows = [{"arm": arm, "seconds": [*map(_number, row)]} for arm, row in mean[widths].iterrows()]
     return {"widths": list(map(str, widths)), "rows": rows, "minutes": f"{seconds / 60:.3g}"}
 
 
 def _versions(records: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
     """What the training jobs ran on: software and processors, each once."""
-    versions = {f"{k} {v}" for record in records for k, v in record["versions"].items()}
-    return {
-        "software": sorted(versions),
-        "processors": sorted({record["machine"]["processor"] for record in records}),
-    }
+    software = {f"{k} {v}" for record in records for k, v in record["versions"].items()}
+    processors = {record["machine"]["processor"] for record in records}
+    return {"software": sorted(software), "processors": sorted(processors)}
 
 
 def _number(value: float) -> str:

@@ -63,9 +63,7 @@ def findings(tables: Path) -> str:
             f"| {claim.claim}: {claim.words} | **{claim.verdict}** | "
             f"{claim.deciding_part}: {interval(claim)} | {p_text(claim.p_holm)} |"
         )
-    lines.append("")
-    lines += [f"- **{claim.claim}.** {claim.evidence}" for claim in each_row(claims)]
-    lines.append("")
+    lines += ["", *(f"- **{claim.claim}.** {claim.evidence}" for claim in each_row(claims)), ""]
     lines.append(
         "Over the widths (the verdicts of the primary width decide, the others are secondary):"
     )

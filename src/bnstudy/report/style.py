@@ -4,7 +4,8 @@ Figures are drawn at the size at which the paper prints them. Colours are safe f
 and differ in brightness; where that is not enough in grey, lines or markers differ as well.
 """
 
-from collections.abc import Collection, Iterable
+import math
+from collections.abc import Collection, Iterable, Iterator
 from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,35 +26,36 @@ from bnstudy.config import members
 from bnstudy.files import atomic
 
 COLUMN, PAGE = 3.3, 6.9  # widths in inches: a column of the paper, both of them
-STYLE = Path(__file__).with_name("bnstudy.mplstyle")
 PAIR = (REFERENCE, TREATMENT)  # the two arms that the article compares come first in any legend
-# No dates, so that the same tables give the same bytes.
-METADATA: dict[str, dict[str, Any]] = {
-    "pdf": {"CreationDate": None},
-    "svg": {"Date": None},
-    "png": {},
-}
 Style = dict[str, Any]  # keywords of Matplotlib
+# The house style: drawn at the size it is printed at, no random ids in the files.
+TEXT: Style = {"font.family": "DejaVu Sans", "font.size": 7.5, "figure.labelsize": 7.5}
+LABELS: Style = {"axes.titlesize": 8, "axes.labelsize": 7.5, "legend.fontsize": 7}
+TICKS: Style = {"xtick.labelsize": 7, "ytick.labelsize": 7}
+FRAME: Style = {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False}
+LINES: Style = {"axes.linewidth": 0.6, "lines.linewidth": 1.2}
+PATHS: Style = {"path.simplify": True, "path.simplify_threshold": 0.2}
+SIZE: Style = {"figure.figsize": (PAGE, 2.7), "figure.dpi": 200, "savefig.dpi": 200}
+FILES: Style = {"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "bnstudy"}
+STYLE: Style = {**TEXT, **LABELS, **TICKS, **FRAME, **LINES, **PATHS, **SIZE, **FILES}
+# No dates, so that the same tables give the same bytes.
+METADATA: dict[str, Style] = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
 
 
 class Look(NamedTuple):
     """How an arm appears in every figure."""
 
     label: str
-    colour: str
-    marker: str
-    line: str
+    colour: str = "black"
+    marker: str = "o"
+    line: str = "-"
 
 
 def look(arm: str) -> Look:
     """The look that the arm's own file declares (experiment/arms); PyTorch is not imported."""
     said = members.declared("arms", arm)
-    return Look(
-        said.get("LABEL", arm),
-        said.get("COLOUR", "black"),
-        said.get("MARKER", "o"),
-        said.get("LINE", "-"),
-    )
+    own = {name.lower(): said[name] for name in members.LOOKS if name in said}
+    return Look(**{"label": arm, **own})
 
 
 def points(arm: str) -> Style:
@@ -69,48 +71,61 @@ def ordered(arms: Iterable[str]) -> list[str]:
     return [arm for arm in dict.fromkeys([*PAIR, *present]) if arm in present]
 
 
+def by_arm(rows: pd.DataFrame, arms: Iterable[str]) -> Iterator[tuple[Look, pd.DataFrame]]:
+    """The look of each of `arms` that `rows` have, and the rows of it."""
+    for arm in arms:
+        of_arm = rows[rows.arm == arm]
+        if len(of_arm):
+            yield look(arm), of_arm
+
+
 def new_figure(**options: Any) -> Figure:
     """An empty figure in the house style; `options` go to `Figure`."""
     matplotlib.style.use(STYLE)
     return Figure(layout="constrained", **options)
 
 
-def subplots(
-    rows: int = 1, columns: int = 1, *, sharey: bool = False, squeeze: bool = True, **options: Any
-) -> Any:
+def subplots(rows: int = 1, columns: int = 1, figsize: Any = None, **options: Any) -> Any:
     """A new figure and its axes: one, or an array of them as `Figure.subplots` returns it."""
-    figure = new_figure(**options)
-    return figure, figure.subplots(rows, columns, sharey=sharey, squeeze=squeeze)
+    figure = new_figure(figsize=figsize)
+    return figure, figure.subplots(rows, columns, **options)
 
 
-def grid_of_panels(count: int) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` panels (one at least), two per row, which share both axes."""
-    columns = max(1, min(count, 2))
-    rows = max(1, -(-count // columns))
-    figure = new_figure(figsize=(COLUMN, 0.8 + 1.15 * rows))
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for unused in panels.flat[max(count, 1) :]:
+def panels_by_width(runs: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
+    """A figure with a panel per width (one at least), two per row, which share both axes; and of
+    each width the panel, titled, and the `runs`."""
+    cells = list(runs.groupby("width"))
+    rows = max(1, math.ceil(len(cells) / 2))
+    size, columns = (COLUMN, 0.8 + 1.15 * rows), 2 if len(cells) > 1 else 1
+    figure, panels = subplots(rows, columns, size, sharex=True, sharey=True, squeeze=False)
+    for unused in panels.flat[max(len(cells), 1) :]:
         unused.set_visible(False)
-    return figure, list(panels.flat[: max(count, 1)])
+    shown = []
+    for axes, (width, cell) in zip(panels.flat, cells, strict=False):
+        axes.set_title(f"width {width}, n = {cell.seed.nunique()}")
+        shown.append((axes, cell))
+    return figure, shown
+
+
+def ratio_panel(height: float, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
+    """A figure of a column's width for ratios, both axes logarithmic, with a line at 1."""
+    figure, axes = subplots(figsize=(COLUMN, height))
+    axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
+    axes.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
+    return figure, axes
 
 
 def width_styles(widths: Collection[Any]) -> dict[Any, Style]:
     """Colour, the darker the wider, and marker of each width."""
     shades = matplotlib.colormaps["viridis"](np.linspace(0.75, 0, max(len(widths), 2)))
-    return {
-        width: {"color": to_hex(shade), "marker": marker}
-        for width, shade, marker in zip(
-            sorted(widths), shades[-len(widths) :], cycle("os^Dv"), strict=False
-        )
-    }
+    looks = zip(sorted(widths), shades[-len(widths) :], cycle("os^Dv"), strict=False)
+    return {width: {"color": to_hex(shade), "marker": marker} for width, shade, marker in looks}
 
 
-def band(
-    axes: Axes, values: SeriesGroupBy, colour: str, label: str | None = None, **line: Any
-) -> None:
+def band(axes: Axes, values: SeriesGroupBy, colour: str, **line: Any) -> None:
     """Median and quartiles of grouped values against the group's key."""
     low, middle, high = (values.quantile(q) for q in (0.25, 0.5, 0.75))
-    axes.plot(middle.index, middle, color=colour, label=label, **line)
+    axes.plot(middle.index, middle, color=colour, **line)
     axes.fill_between(middle.index, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
@@ -122,12 +137,11 @@ def errors(rows: pd.DataFrame, ratio: str = "ratio") -> list[pd.Series]:
 def legend_above(place: Axes | Figure, panel: Axes, columns: int) -> None:
     """The legend of `panel` above a figure or above the panel; none where nothing is labelled."""
     handles, labels = panel.get_legend_handles_labels()
-    if not handles:
-        return
-    if isinstance(place, Figure):
-        place.legend(handles, labels, loc="outside upper center", ncols=columns)
-    else:
-        place.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns)
+    where: Style = {"loc": "outside upper center"}
+    if place is panel:
+        where = {"loc": "lower center", "bbox_to_anchor": (0.5, 1)}
+    if handles:
+        place.legend(handles, labels, ncols=columns, **where)
 
 
 def plain_log_ticks(axis: Axis, ticks: Collection[float]) -> None:

@@ -27,10 +27,8 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """
     tests = tables["significance"]
     tests = tests[(tests.hypothesis == "H1") & (tests.test == "sign-flip") & tests.width.notna()]
-    figure, axes = style.subplots(figsize=(style.COLUMN, 2.7))
-    axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
-    axes.set(xscale="log", yscale="log", xlabel="train loss to reach (per sample)")
-    axes.set_ylabel("epochs needed, with BN / without")
+    xlabel = "train loss to reach (per sample)"
+    figure, axes = style.ratio_panel(2.7, xlabel, "epochs needed, with BN / without")
     styles = style.width_styles(set(tests.width))
     for index, (width, rows) in enumerate(tests.groupby("width")):
         shift = 1.05 ** (index - (len(styles) - 1) / 2)  # beside each other, not on top

@@ -29,10 +29,9 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     grid = grid[grid.width == study.analysis.primary.width]
     figure, panels = style.subplots(1, len(PANELS), figsize=(style.PAGE, 2.4))
     for axes, (name, label) in zip(panels, PANELS.items(), strict=True):
-        for arm in style.ordered(grid.arm):
-            rows, shown = grid[grid.arm == arm], style.look(arm)
+        for shown, rows in style.by_arm(grid, style.ordered(grid.arm)):
             values = rows[name].groupby(rows.epoch + 1)
-            style.band(axes, values, shown.colour, shown.label, linestyle=shown.line)
+            style.band(axes, values, shown.colour, label=shown.label, linestyle=shown.line)
         axes.set(xscale="log", xlabel="epochs trained", title=label)
     style.legend_above(figure, panels[0], 4)
     return figure

@@ -23,11 +23,9 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     runs, tests = grid_runs(tables["runs"], study), tables["significance"]
     margin = study.analysis.equivalence_margin
     tests = tests[(tests.hypothesis == "H2a") & (tests.margin == margin)]
-    figure, axes = style.subplots(figsize=(style.COLUMN, 2.6))
+    ylabel = "final test loss, with BN / without"
+    figure, axes = style.ratio_panel(2.6, "width (hidden units)", ylabel)
     axes.axhspan(1 / margin, margin, color="0.92", zorder=0)
-    axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
-    axes.set(xscale="log", yscale="log", xlabel="width (hidden units)")
-    axes.set_ylabel("final test loss, with BN / without")
     shown = [1 / margin, margin]
     colour = style.look(style.TREATMENT).colour
     point: style.Style = {"fmt": "o", "color": colour, "markersize": 4, "capsize": 3}

@@ -20,19 +20,16 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """`runs`: a dot per run; last epoch over window median, against width: the noise avoided."""
     runs = grid_runs(tables["runs"], study)
     runs = runs[np.isfinite(runs.final_test_loss)]
-    figure, axes = style.subplots(figsize=(style.COLUMN, 2.4))
-    axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
+    ylabel = f"last epoch / median of last {study.analysis.final_window}, test loss"
+    figure, axes = style.ratio_panel(2.4, "width (hidden units)", ylabel)
     ratios = runs.last_test_loss / runs.final_test_loss
     for side, arm in zip((-1, 1), style.PAIR, strict=True):
         shown = style.look(arm)
-        label: str | None = shown.label
+        dots: style.Style = {"color": shown.colour, "markersize": 2, "label": shown.label}
         for width, cell in ratios[runs.arm == arm].groupby(runs.width):
             place = width * np.exp(side * 0.15 + np.linspace(-0.1, 0.1, len(cell)))
-            dots: style.Style = {"color": shown.colour, "markersize": 2, "label": label}
             axes.plot(place, cell, shown.marker, **dots)
-            label = None  # one entry per arm in the legend
-    axes.set(xscale="log", yscale="log", xlabel="width (hidden units)")
-    axes.set_ylabel(f"last epoch / median of last {study.analysis.final_window}, test loss")
+            dots["label"] = None  # one entry per arm in the legend
     style.plain_log_ticks(axes.xaxis, sorted(set(runs.width)))
     style.ratio_ticks(axes.yaxis, [0.7, 1.5, *ratios], margin=1.05)
     style.legend_above(axes, axes, 2)

@@ -28,16 +28,15 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """
     gradients = tables["gradients"]
     initializations = list(dict.fromkeys(gradients.initialization)) or [""]
-    figure, panels = style.subplots(
-        1, len(initializations), sharey=True, squeeze=False, figsize=(style.COLUMN, 2.4)
-    )
-    for axes, initialization in zip(panels[0], initializations, strict=True):
+    size = (style.COLUMN, 2.4)
+    figure, [panels] = style.subplots(1, len(initializations), size, sharey=True, squeeze=False)
+    for axes, initialization in zip(panels, initializations, strict=True):
         axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
         rows = gradients[gradients.initialization == initialization]
         for place, arm in enumerate(style.PAIR):
             _line(axes, rows[rows.arm == arm], arm, label_at=0.97 - 0.15 * place)
         axes.set(title=PANELS.get(initialization, ""), xlabel="hidden layer", yscale="log")
-    panels[0, 0].set_ylabel("gradient norm, layer / last layer")
+    panels[0].set_ylabel("gradient norm, layer / last layer")
     return figure
 
 

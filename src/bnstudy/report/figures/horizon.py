@@ -19,18 +19,11 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """`horizon`: geometric mean over seeds of the ratio of median losses, and its interval."""
     table = tables["horizon"].dropna(subset="ratio")
     margin = study.analysis.equivalence_margin
-    figure, axes = style.subplots(figsize=(style.COLUMN, 2.5))
-    axes.axhline(1, color="0.5", linewidth=0.6, zorder=1)
+    figure, axes = style.ratio_panel(2.5, "epochs trained", "test loss, with BN / without")
     axes.axhspan(1 / margin, margin, color="0.94", zorder=0)
-    axes.set(xscale="log", yscale="log", xlabel="epochs trained")
-    axes.set_ylabel("test loss, with BN / without")
     styles = style.width_styles(set(table.width))
     for width, rows in table.groupby("width"):
-        line = styles[width] | {
-            "markersize": 3,
-            "markevery": 4,
-            "label": f"width {width}",
-        }
+        line = styles[width] | {"markersize": 3, "markevery": 4, "label": f"width {width}"}
         axes.plot(rows.epochs, rows.ratio, **line)
         shade: style.Style = {"color": line["color"], "alpha": 0.2, "linewidth": 0}
         axes.fill_between(rows.epochs, rows.ratio_low, rows.ratio_high, **shade)

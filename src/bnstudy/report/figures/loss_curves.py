@@ -38,7 +38,7 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
         for part, line in LINES.items():
             label = f"{part} {style.look(arm).label}"
             values = by_epoch[f"{part}_loss"]
-            style.band(right, values, colour, label, linestyle=line, linewidth=1)
+            style.band(right, values, colour, label=label, linestyle=line, linewidth=1)
     count = grid.seed.nunique()
     right.set(title=f"median and quartiles of {count} seeds, width {width}", xlabel="epoch")
     left.set(ylabel="loss", yscale="log")
@@ -57,9 +57,8 @@ def _original(axes: Axes, curves: pd.DataFrame, original: pd.DataFrame) -> None:
             run = curves[(curves.cell == row.cell) & (curves.seed == row.first_seed)]
             for part, line in LINES.items():
                 label = f"{part} {style.look(arm).label}"
-                axes.plot(
-                    run.epoch, run[f"{part}_loss"], line, color=colour, linewidth=1, label=label
-                )
+                shown: style.Style = {"color": colour, "linewidth": 1, "label": label}
+                axes.plot(run.epoch, run[f"{part}_loss"], line, **shown)
     first = original.iloc[0]
     axes.set_title(f"one run, as in the article: width {first.width}, seed {first.first_seed}")
     axes.set_xlabel("epoch")

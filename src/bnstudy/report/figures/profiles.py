@@ -24,22 +24,16 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     finite = runs.final_test_loss[np.isfinite(runs.final_test_loss)]
     low, high = (finite.min() / 1.2, finite.max() * 1.2) if len(finite) else (1, 2)
     limits = np.geomspace(low, high, 300)
-    widths = sorted(set(runs.width))
-    figure, panels = style.grid_of_panels(len(widths))
-    for axes, width in zip(panels, widths, strict=False):
-        cell = runs[runs.width == width]
-        for arm in style.PAIR:
-            losses = cell.final_test_loss[cell.arm == arm].to_numpy()
-            if not len(losses):
-                continue
+    figure, panels = style.panels_by_width(runs)
+    for axes, cell in panels:
+        for shown, of_arm in style.by_arm(cell, style.PAIR):
+            losses = of_arm.final_test_loss.to_numpy()
             share, low, high = performance_profile(losses, limits, 1 - study.analysis.alpha)
-            colour = style.look(arm).colour
-            axes.plot(limits, share, color=colour, label=style.look(arm).label)
-            axes.fill_between(limits, low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.plot(limits, share, color=shown.colour, label=shown.label)
+            axes.fill_between(limits, low, high, color=shown.colour, alpha=0.15, linewidth=0)
         axes.set(xscale="log", ylim=(-0.03, 1.03))
-        axes.set_title(f"width {width}, n = {cell.seed.nunique()}")
         style.log_ticks(axes.xaxis, limits[0], limits[-1])
-    style.legend_above(figure, panels[0], 2)
+    style.legend_above(figure, figure.axes[0], 2)
     figure.supxlabel("final test loss τ (per sample)")
     figure.supylabel("share of runs at or below τ")
     return figure

@@ -37,8 +37,7 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
 def _panel(axes: Axes, effects: pd.DataFrame, labels: list[str]) -> None:
     axes.axvline(1, color="0.5", linewidth=0.6, zorder=1)
     known = effects.dropna(subset="ratio")
-    arms = style.ordered(known.arm)
-    for arm in arms:
+    for arm in style.ordered(known.arm):
         rows = known[known.arm == arm]
         place = [_place(known, label, arm, labels) for label in rows.label]
         axes.errorbar(rows.ratio, place, xerr=style.errors(rows), **style.points(arm))

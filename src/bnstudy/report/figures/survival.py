@@ -30,30 +30,26 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     primary = study.analysis.primary.threshold
     lower = [t for t in study.analysis.thresholds if t < primary]
     thresholds = dict(zip([primary, *sorted(lower)[-1:]], ("-", "--"), strict=False))
-    widths = sorted(set(runs.width))
-    figure, panels = style.grid_of_panels(len(widths))
-    for axes, width in zip(panels, widths, strict=False):
-        cell = runs[runs.width == width]
+    figure, panels = style.panels_by_width(runs)
+    for axes, cell in panels:
         for threshold, line in thresholds.items():
-            for arm in style.PAIR:
-                _curve(axes, cell[cell.arm == arm], threshold, style.look(arm).colour, line)
+            for shown, of_arm in style.by_arm(cell, style.PAIR):
+                _curve(axes, of_arm, threshold, shown.colour, line)
         limits = _limits(runs, thresholds)
         axes.set(xscale="log", xlim=limits, ylim=(-0.03, 1.03))
-        axes.set_title(f"width {width}, n = {cell.seed.nunique()}")
         style.log_ticks(axes.xaxis, *limits)
-    for arm in style.PAIR:
-        panels[0].plot([], [], color=style.look(arm).colour, label=style.look(arm).label)
+    first = figure.axes[0]
+    for shown in map(style.look, style.PAIR):
+        first.plot([], [], color=shown.colour, label=shown.label)
     for threshold, line in thresholds.items():
-        panels[0].plot([], [], line, color="0.4", label=f"train loss {threshold:g}")
-    style.legend_above(figure, panels[0], 2)
+        first.plot([], [], line, color="0.4", label=f"train loss {threshold:g}")
+    style.legend_above(figure, first, 2)
     figure.supxlabel("epoch")
     figure.supylabel("share of runs not yet there")
     return figure
 
 
 def _curve(axes: Axes, runs: pd.DataFrame, threshold: float, colour: str, line: str) -> None:
-    if runs.empty:
-        return
     epochs, reached = threshold_columns(threshold)
     times, survival = kaplan_meier(runs[epochs].to_numpy(), runs[reached].to_numpy())
     steps: style.Style = {"color": colour, "drawstyle": "steps-post", "linewidth": 1}
