@@ -81,6 +81,11 @@ def _integers(values, bits=64):
     return ir.Constant(ir.VectorType(ir.IntType(bits), len(values)), values)
 
 
+def _select(builder, wanted, value):
+    """`value` with 0 in the lanes that are not wanted."""
+    return builder.select(wanted, value, ir.Constant(value.type, [0.0] * value.type.count))
+
+
 def _define(function, instruction):
     """`function` of two vectors, or of a vector and a number, as an LLVM instruction."""
 
@@ -95,13 +100,10 @@ def _define(function, instruction):
         return getattr(builder, instruction)(*args)
 
 
-for _function, _instruction in (
-    (operator.add, "fadd"),
-    (operator.sub, "fsub"),
-    (operator.mul, "fmul"),
-    (operator.truediv, "fdiv"),
-):
-    _define(_function, _instruction)
+_define(operator.add, "fadd")
+_define(operator.sub, "fsub")
+_define(operator.mul, "fmul")
+_define(operator.truediv, "fdiv")
 
 
 def _pointer(context, builder, sig, args, vector):
@@ -195,7 +197,7 @@ def _first(typingctx, value, count):
     def generate(context, builder, sig, args):
         lanes = _integers(list(range(value.lanes)))
         wanted = builder.icmp_signed("<", lanes, _repeat(builder, args[1], value.lanes))
-        return builder.select(wanted, args[0], ir.Constant(args[0].type, [0.0] * value.lanes))
+        return _select(builder, wanted, args[0])
 
     return value(value, int64), generate
 
@@ -210,8 +212,7 @@ def _kept(typingctx, value, draws, start, threshold):
         pointer = _pointer(context, builder, *place, integers)
         drawn = builder.load(pointer, align=2)
         limit = _repeat(builder, builder.trunc(args[3], ir.IntType(16)), value.lanes)
-        wanted = builder.icmp_signed(">=", drawn, limit)
-        return builder.select(wanted, args[0], ir.Constant(args[0].type, [0.0] * value.lanes))
+        return _select(builder, builder.icmp_signed(">=", drawn, limit), args[0])
 
     return value(value, draws, types.intp, int64), generate
 
@@ -288,8 +289,8 @@ def _activation(j, x0, x1, x2, z, units, h, place):
     """tanh of unit j for eight samples: of an affine map of x, or of z, which h holds."""
     if z is None:
         k = 8 * j
-        bias = _constant(units[k + 3], SUMS)
-        return _tanh(_fma(x0, units[k], _fma(x1, units[k + 1], _fma(x2, units[k + 2], bias))))
+        u = _fma(x0, units[k], _fma(x1, units[k + 1], _fma(x2, units[k + 2], units[k + 3])))
+        return _tanh(u)
     return _tanh(_load(h, place, SUMS) * _PER_TANH)
 
 
@@ -374,9 +375,7 @@ def _backward(width, m, x, size, at, z, drops, place, units, h, row, e, stride, 
     processor's vectors hold but half of them.
     """
     for j in range(width):
-        V0 = _constant(units[8 * j + 4], LANES)
-        V1 = _constant(units[8 * j + 5], LANES)
-        V2 = _constant(units[8 * j + 6], LANES)
+        V0, V1, V2 = units[8 * j + 4], units[8 * j + 5], units[8 * j + 6]
         for half in range(0, SUMS, LANES):
             k = 7 * SUMS * j + half
             s0 = s1 = s2 = s3 = s4 = s5 = s6 = _constant(0.0, LANES)

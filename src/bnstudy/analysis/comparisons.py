@@ -224,13 +224,13 @@ def flip(
 def _flipped(d: tuple[float, ...], side: Alternative, settings: str, name: Name) -> float:
     """Cached, since most choices of the sensitivity analysis leave most tests as they are."""
     analysis = Analysis.model_validate_json(settings)
-    return statistics.sign_flip(
-        np.array(d),
-        side,
-        rng=generator_of(analysis, *name),
-        resamples=analysis.permutations,
-        alpha=analysis.alpha,
-    )
+    return statistics.sign_flip(np.array(d), side, **_resampling(analysis, *name))
+
+
+def _resampling(analysis: Analysis, *name: Any) -> dict[str, Any]:
+    """What the tests by random resampling are told."""
+    rng = generator_of(analysis, *name)
+    return {"rng": rng, "resamples": analysis.permutations, "alpha": analysis.alpha}
 
 
 def effect_of(d: Float64[np.ndarray, " pair"], analysis: Analysis, *name: Any) -> Row:
@@ -348,39 +348,20 @@ def _speed(
     measured = _in_cell(part, runs, width, threshold)
     reached = paired(runs, width, threshold_columns(threshold)[1])
     got_none, got_batch = (got.astype(bool) for got in reached)
-    logrank = partial(
-        statistics.paired_logrank,
-        measured.batch,
-        got_batch,
-        measured.none,
-        got_none,
-        "greater",
-        rng=generator_of(analysis, *measured.name, "log-rank"),
-        resamples=analysis.permutations,
-        alpha=analysis.alpha,
-    )
+    pairs = measured.batch, got_batch, measured.none, got_none
+    options = _resampling(analysis, *measured.name, "log-rank")
+    logrank = partial(statistics.paired_logrank, *pairs, "greater", **options)
     d = measured.d
-    tests: dict[str, Callable[[], float] | None] = {
-        "sign-flip": None,
-        "Wilcoxon": None,
-        "paired log-rank": logrank,
-    }
+    tests: dict[str, Any] = {"sign-flip": None, "Wilcoxon": None, "paired log-rank": logrank}
     if not got_none.any() and not got_batch.any():
         d, tests = d[:0], dict.fromkeys([*tests], _never_reached)
     effect = effect_of(d, analysis, *measured.name) | {"n_pairs": len(measured.d)}
     counts = {"reached_none": int(got_none.sum()), "reached_batch": int(got_batch.sum())}
-    return [
-        _row(
-            measured,
-            role if test == part.rule.test else "supporting",
-            test,
-            analysis,
-            effect=effect,
-            p=p,
-        )
-        | counts
-        for test, p in tests.items()
-    ]
+    rows = []
+    for test, p in tests.items():
+        decisive = role if test == part.rule.test else "supporting"
+        rows.append(_row(measured, decisive, test, analysis, effect=effect, p=p) | counts)
+    return rows
 
 
 def _never_reached() -> float:

@@ -235,10 +235,6 @@ class Progress:
             return
         self.last = now
         cost = (now - self.start) / self.done
-        log.info(
-            "epoch %d of %d, %.3f ms per model-epoch, %.0f s left",
-            self.done,
-            self.epochs,
-            1000 * cost / self.models,
-            cost * (self.epochs - self.done),
-        )
+        said = "epoch %d of %d, %.3f ms per model-epoch, %.0f s left"
+        left = cost * (self.epochs - self.done)
+        log.info(said, self.done, self.epochs, 1000 * cost / self.models, left)
