@@ -179,17 +179,6 @@ def test_for_figures_looks_count_and_words_do_not(package):
     assert package.digest(looks=True) != drawn
 
 
-def test_a_file_that_a_module_reads_is_code_as_well(package):
-    package.file("late").write_text("SHEET = Path(__file__).with_name('late.style')\n")
-    sheet, other = (package.folder / name for name in ("late.style", "other.style"))
-    sheet.write_text("a"), other.write_text("a")
-    before = package.digest()
-    other.write_text("b")
-    assert package.digest() == before
-    sheet.write_text("b")
-    assert package.digest() != before
-
-
 def test_a_new_file_changes_no_digest(package):
     before = package.digest()
     package.file("experiment/arms/new").write_text("LABEL = 'new'\n")
