@@ -44,12 +44,7 @@ SYSTEMS = {
     "compile": System("torch.compile", "#56B4E9", "compiled", slow_to_prepare=True),
     "jax": System("JAX jit + scan", "#0072B2", "jax_scan"),
     "jax-folded": System(
-        "JAX, BN folded",
-        "#0072B2",
-        "jax_scan",
-        options={"fold": True},
-        arms=("batch",),
-        line="--",
+        "JAX, BN folded", "#0072B2", "jax_scan", options={"fold": True}, arms=("batch",), line="--"
     ),
     "ours": System("bnstudy", "#D55E00", "ours"),
     "handwritten": System("hand-written C++", "#009E73", "handwritten", line=":"),

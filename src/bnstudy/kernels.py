@@ -208,9 +208,8 @@ def _kept(typingctx, value, draws, start, threshold):
 
     def generate(context, builder, sig, args):
         integers = ir.VectorType(ir.IntType(16), value.lanes)
-        place = types.void(*sig.args[1:3]), args[1:3]
-        pointer = _pointer(context, builder, *place, integers)
-        drawn = builder.load(pointer, align=2)
+        place = types.void(*sig.args[1:3]), args[1:3], integers
+        drawn = builder.load(_pointer(context, builder, *place), align=2)
         limit = _repeat(builder, builder.trunc(args[3], ir.IntType(16)), value.lanes)
         return _select(builder, builder.icmp_signed(">=", drawn, limit), args[0])
 

@@ -4,12 +4,7 @@ import numpy as np
 import pytest
 from made_up import runs
 
-from bnstudy.analysis.outcomes import (
-    epochs_to,
-    final_loss,
-    grid_runs,
-    thinned_epochs,
-)
+from bnstudy.analysis.outcomes import epochs_to, final_loss, grid_runs, thinned_epochs
 from bnstudy.config.models import Study
 from bnstudy.experiment.schedules import log_spaced_epochs
 

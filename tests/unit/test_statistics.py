@@ -336,8 +336,7 @@ def test_holm_is_monotone_at_least_p_and_at_most_bonferroni(p, more):
 def test_kaplan_meier_scipy():
     """Case 7: scipy's tests of ecdf."""
     t, survival = kaplan_meier(
-        np.array([37, 43, 47, 56, 60, 62, 71, 77, 80, 81]),
-        np.array([0, 0, 1, 1, 0, 0, 0, 1, 1, 1]),
+        np.array([37, 43, 47, 56, 60, 62, 71, 77, 80, 81]), np.array([0, 0, 1, 1, 0, 0, 0, 1, 1, 1])
     )
     np.testing.assert_array_equal(t, [37, 43, 47, 56, 60, 62, 71, 77, 80, 81])
     expected = [1, 1, 0.875, 0.75, 0.75, 0.75, 0.75, 0.5, 0.25, 0]

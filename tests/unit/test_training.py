@@ -17,11 +17,7 @@ from jobs import training_of as make
 from bnstudy import kernels
 from bnstudy.experiment import evaluators
 from bnstudy.experiment.batches import Batch, lay_out
-from bnstudy.experiment.evaluators import (
-    KernelEvaluator,
-    affine_objective,
-    plain_objective,
-)
+from bnstudy.experiment.evaluators import KernelEvaluator, affine_objective, plain_objective
 from bnstudy.experiment.layers import Affine, BatchNorm, Dropout, split
 from bnstudy.experiment.training import Training, flatten
 

@@ -192,11 +192,7 @@ def hodges_lehmann(d: Differences, confidence: float = 0.95) -> Interval:
 
 
 def bca_mean(
-    d: Differences,
-    confidence: float = 0.95,
-    *,
-    rng: np.random.Generator,
-    resamples: int = 9_999,
+    d: Differences, confidence: float = 0.95, *, rng: np.random.Generator, resamples: int = 9_999
 ) -> Interval:
     """Mean of d with its bias-corrected and accelerated bootstrap interval (Efron 1987), by scipy.
 
@@ -211,12 +207,7 @@ def bca_mean(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # scipy then answers NaN, which is caught below
         low, high = stats.bootstrap(
-            (d,),
-            np.mean,
-            n_resamples=resamples,
-            confidence_level=confidence,
-            method="BCa",
-            rng=rng,
+            (d,), np.mean, n_resamples=resamples, confidence_level=confidence, method="BCa", rng=rng
         ).confidence_interval
     if not np.isfinite([low, high]).all():
         raise NotEstimable("degenerate bootstrap distribution")

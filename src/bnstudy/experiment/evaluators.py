@@ -34,10 +34,8 @@ def affine_objective(network: Network, batch: Batch) -> Evaluate:
 
     def objective() -> Tensor:
         weight, bias = network.affine(known or network.moments(batch.inputs))
-        h = torch.tanh(torch.baddbmm(bias, batch.inputs, weight))
-        if network.dropout is not None:
-            h = network.dropout(h)
-        return (network.output(h) - batch.targets).square().sum(dim=(1, 2))
+        outputs = network.after(torch.baddbmm(bias, batch.inputs, weight))
+        return (outputs - batch.targets).square().sum(dim=(1, 2))
 
     return objective
 
@@ -127,16 +125,15 @@ class KernelEvaluator:
         return self._evaluate(batch, training=False)
 
     def _evaluate(self, batch: Batch, training: bool) -> Evaluate:
-        network, norm, work = self.network, self.network.norm, self.scratch
+        network, norm = self.network, self.network.norm
         where = batch.samples.numpy(), batch.start, batch.stop
         dropout = network.dropout if training else None
+        theta, gtheta, work = self.theta, self.gtheta, (self.scratch, training)
 
         def plain() -> Tensor:
             drops = _drops(dropout, len(batch), network.width)
-            last = work, training, self.gtheta, None, self.gtheta
-            return torch.from_numpy(
-                kernels.squared_error(*where, self.theta, None, self.theta, *drops, *last)
-            )
+            rows = theta, None, theta, *drops, *work, gtheta, None, gtheta
+            return torch.from_numpy(kernels.squared_error(*where, *rows))
 
         if norm is None:
             return plain
@@ -145,9 +142,8 @@ class KernelEvaluator:
 
         def normalised() -> Tensor:
             drops = _drops(dropout, len(batch), network.width)
-            first = *where, batch.moments(norm.correction), self.theta, settings, running, *drops
-            last = work, training, self.gtheta
-            return torch.from_numpy(kernels.squared_error_after_bn(*first, *last))
+            rows = batch.moments(norm.correction), theta, settings, running, *drops, *work, gtheta
+            return torch.from_numpy(kernels.squared_error_after_bn(*where, *rows))
 
         return normalised
 
@@ -238,11 +234,12 @@ class AutogradEvaluator:
 
 
 def make_evaluator(
-    network: Network, parameters: Rows, gradients: Rows
+    network: Network, parameters: Rows, gradients: Rows, objective: Objective | None = None
 ) -> AutogradEvaluator | KernelEvaluator:
-    """The fastest way to train and test `network` on its device."""
-    if parameters.is_cuda:
+    """By `objective`, if given; else the fastest way to train and test `network` on its device."""
+    if parameters.is_cuda and objective is None:
         objective = affine_objective if network.has_affine else plain_objective
+    if objective is not None:
         return AutogradEvaluator([network], gradients, objective)
     if KernelEvaluator.supports(network):
         return KernelEvaluator(network, parameters, gradients)

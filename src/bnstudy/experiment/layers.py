@@ -236,10 +236,7 @@ class Network(nn.Module):
     def forward(
         self, x: Float64[Tensor, "seed sample input"]
     ) -> Float64[Tensor, "seed sample output"]:
-        h = torch.tanh(self.pre_activations(x))
-        if self.dropout is not None:
-            h = self.dropout(h)
-        return self.output(h)
+        return self.after(self.pre_activations(x))
 
     def pre_activations(
         self, x: Float64[Tensor, "seed sample input"]
@@ -247,6 +244,13 @@ class Network(nn.Module):
         """What enters tanh."""
         a = self.hidden(x)
         return a if self.norm is None else self.norm(a)
+
+    def after(
+        self, a: Float64[Tensor, "seed sample unit"]
+    ) -> Float64[Tensor, "seed sample output"]:
+        """The outputs, of the pre-activations."""
+        h = torch.tanh(a)
+        return self.output(h if self.dropout is None else self.dropout(h))
 
     def moments(self, inputs: Float64[Tensor, "seed sample input"]) -> Moments | None:
         """What `affine` needs to know of a batch of inputs."""

@@ -20,7 +20,7 @@ from torch import Tensor
 from bnstudy.config import members
 from bnstudy.experiment.batches import Batch, Batches, lay_out
 from bnstudy.experiment.data import Data
-from bnstudy.experiment.evaluators import AutogradEvaluator, Evaluate, Objective, make_evaluator
+from bnstudy.experiment.evaluators import Evaluate, Objective, make_evaluator
 from bnstudy.experiment.layers import Network, split
 from bnstudy.experiment.schedules import rate
 
@@ -70,11 +70,7 @@ class Training:
         check_device(device)
         self.network = network.to(device)
         self.parameters, self.gradients = flatten(network)
-        evaluator = (
-            AutogradEvaluator([network], self.gradients, objective)
-            if objective
-            else make_evaluator(network, self.parameters, self.gradients)
-        )
+        evaluator = make_evaluator(network, self.parameters, self.gradients, objective)
         _, *arrays = data.arrays().values()
         x, t, test_x, test_t = (torch.from_numpy(array).to(device) for array in arrays)
         self.batches = Batches(lay_out(x, t), x.shape[1], batch_size, data.seeds.tolist())
@@ -90,7 +86,7 @@ class Training:
         budget = epochs * len(self.steps)
         self.rate = partial(rate, schedule, learning_rate, steps=budget)
         self.epochs_done = 0
-        self.sizes = data.train_inputs.shape[1], data.test_inputs.shape[1]
+        self.sizes = x.shape[1], test_x.shape[1], x.shape[1]
         # A graph repeats its first epoch: nothing may be drawn on the host, no rate may change.
         fixed = not self.batches.shuffled and network.dropout is None
         graph = device == "cuda" and fixed and schedule == "constant"
@@ -129,14 +125,11 @@ class Training:
 
     def curves(self, losses: Sequence[Losses]) -> Curves:
         """The losses of consecutive epochs per sample."""
-        train, test = self.sizes
-        columns = zip(*losses, strict=True)
-        stacked = [None if c[0] is None else torch.stack(c, dim=1).cpu().numpy() for c in columns]
-        return Curves(
-            stacked[0] / train,
-            stacked[1] / test,
-            None if stacked[2] is None else stacked[2] / train,
-        )
+        columns: list[Any] = []
+        for column, samples in zip(zip(*losses, strict=True), self.sizes, strict=True):
+            missing = column[0] is None
+            columns.append(None if missing else torch.stack(column, 1).cpu().numpy() / samples)
+        return Curves(*columns)
 
     def snapshot(self) -> dict[str, Tensor]:
         """What diagnostics need, one row for each replicate (see bnstudy.experiment.snapshots)."""

@@ -12,5 +12,5 @@ PARTS = {
         "phrase": "the number of epochs needed to reach a train loss of {threshold:g}",
         "diverged": "slowest",
         "trend": "epochs to the primary threshold",
-    },
+    }
 }

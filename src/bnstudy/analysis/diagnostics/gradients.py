@@ -6,7 +6,7 @@ from bnstudy.experiment.snapshots import Snapshot
 
 COLUMNS = {
     "gradient_norm": "Euclidean norm, over all trained parameters, of the summed train loss's "
-    "gradient in the epoch's last step",
+    "gradient in the epoch's last step"
 }
 
 
