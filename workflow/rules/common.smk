@@ -280,3 +280,32 @@ def study_artifacts(scope):
         for file in made_in(scope, tracked=False)
         if file.removeprefix(f"results/{scope}").startswith(shown)
     ]
+
+
+WATCHERS = []  # of this run: one, or none
+
+
+def start_watching():
+    """Log finished blocks to MLflow beside the training; called by onstart, in training.smk."""
+    training = any(job.rule.name == "train" for job in workflow.dag.needrun_jobs())
+    if not (workflow.is_main_process and STUDY.mlflow.enabled and training):
+        return
+    command = [sys.executable, "-m", "bnstudy.commands", "watch"]
+    places = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {"PYTHONPATH": os.pathsep.join(places), "OMP_NUM_THREADS": "1"}
+    with open("logs/watch.log", "w") as log:
+        watcher = subprocess.Popen(
+            [*command, "--child-of", str(os.getpid())],
+            env=os.environ | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    WATCHERS.append(watcher)
+
+
+def stop_watching():
+    """The study is over: what is still missing is logged, or was not to be had."""
+    for watcher in WATCHERS:
+        watcher.terminate()
+        watcher.wait()
