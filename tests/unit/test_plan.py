@@ -16,6 +16,13 @@ PLANNING = 2.0
 OWN = {"first": 5000, "count": 4}
 
 
+@pytest.fixture
+def config(config):
+    """In small blocks, so that cells have several."""
+    config["training"]["block_size"] = 10
+    return config
+
+
 def plan_of(config: dict, default=None, **experiments) -> Plan:
     """The plan of `config` with these experiments; where some are given, of them alone."""
     if experiments:
