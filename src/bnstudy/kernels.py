@@ -10,8 +10,8 @@ For a batch x (n, 3) with targets t, an affine map (A, a) before the activation 
 Written in PyTorch, every symbol is an n × width array that goes through memory several times. Here
 the samples are taken in blocks whose h stays in the cache between two sweeps over the units. The
 forward sweep holds the inputs and residuals of a group of samples in registers; the way back holds
-the seven sums of a unit. Both are written in vectors (`Vector`), because what the compiler makes of
-scalar loops is slower by a fifth to a half.
+the seven sums of a unit. Both are written in vectors (`Vector`), because what the compiler made of
+scalar loops took a third longer or more, at every width.
 
 The order of all additions is part of the source: a sum over samples is eight partial sums, whatever
 the processor's vectors hold. So results are bit-identical on all processors with fused
@@ -616,6 +616,7 @@ def squared_error_after_bn(
 
 @_entry
 def shuffle(source, orders, samples):
+    """Fill samples (R, 6, …) with those of source in each replicate's order, orders (R, n)."""
     for s in range(len(source)):
         for k in range(6):
             for i in range(orders.shape[1]):
