@@ -11,7 +11,7 @@ REPORT := --report results/report.html --quiet
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: study extended environment test test-slow test-extended test-ui test-server test-slurm lint \
-  format quick figures paper report verify publish readme progress track watch bench bench-scale ui \
+  format quick figures paper report verify publish readme progress track watch bench bench-gpu bench-scale ui \
   audit lock schema clean help
 
 study: environment  ## environment, then the whole study and its report (the default)
@@ -109,6 +109,9 @@ bench: environment  ## speed against the alternatives (about 12 minutes)
 	$(BIN)/pip freeze --exclude-editable > .venv/constraints.txt
 	$(BIN)/python -m pip install --quiet -c .venv/constraints.txt --no-build-isolation -e '.[bench]'
 	$(BIN)/python -m benchmarks
+
+bench-gpu: environment  ## speed of a GPU against one core (two minutes; needs the extra gpu, see docs/gpu.md)
+	$(BIN)/python -m benchmarks.gpu
 
 bench-scale: environment  ## planning of 200,000 runs, tracking of 10,000 (half an hour)
 	$(BIN)/python -m benchmarks.scale

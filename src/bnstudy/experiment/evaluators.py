@@ -6,6 +6,7 @@ them: results are bit-identical however the seeds are cut into jobs.
 
 import copy
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -20,24 +21,13 @@ from bnstudy.experiment.layers import BatchNorm, Dropout, Linear, Moments, Netwo
 Rows = Float64[Tensor, "seed parameter"]
 # () -> losses (R,) on a batch; one for training leaves their gradients with the parameters
 Evaluate = Callable[[], Tensor]
+WIDEST_ON_GPU = 1000  # what shared memory holds
 Objective = Callable[[Network, Batch], Evaluate]
 
 
 def plain_objective(network: Network, batch: Batch) -> Evaluate:
     """The definition: run the network and sum the squared errors."""
     return lambda: (network(batch.inputs) - batch.targets).square().sum(dim=(1, 2))
-
-
-def affine_objective(network: Network, batch: Batch) -> Evaluate:
-    """The same number with all before the activation as one affine map; for GPUs."""
-    known = network.moments(batch.inputs) if batch.fixed else None
-
-    def objective() -> Tensor:
-        weight, bias = network.affine(known or network.moments(batch.inputs))
-        outputs = network.after(torch.baddbmm(bias, batch.inputs, weight))
-        return (outputs - batch.targets).square().sum(dim=(1, 2))
-
-    return objective
 
 
 class _SquaredError(torch.autograd.Function):
@@ -148,6 +138,64 @@ class KernelEvaluator:
         return normalised
 
 
+class CudaEvaluator:
+    """The same on a GPU, but for dropout, on PyTorch's stream: a CUDA graph records it as well."""
+
+    def __init__(self, network: Network, parameters: Rows, gradients: Rows):
+        self.network, self.parameters, self.gradients = network, parameters, gradients
+
+    @staticmethod
+    def supports(network: Network) -> bool:
+        """Whether the kernel computes the network's layers, and numba-cuda is installed."""
+        fits = network.width <= WIDEST_ON_GPU and network.dropout is None
+        return fits and KernelEvaluator.supports(network) and find_spec("numba_cuda") is not None
+
+    def train(self, batch: Batch) -> Evaluate:
+        """In training mode; leaves gradients."""
+        return self._evaluate(batch, training=True)
+
+    def test(self, batch: Batch) -> Evaluate:
+        """In evaluation mode, without gradients."""
+        return self._evaluate(batch, training=False)
+
+    def _evaluate(self, batch: Batch, training: bool) -> Evaluate:
+        from numba import cuda
+
+        from bnstudy import cuda_kernels
+
+        def array(tensor: Tensor) -> Any:
+            return cuda.as_cuda_array(tensor) if tensor.is_cuda else tensor.numpy()
+
+        norm, theta = self.network.norm, self.parameters
+        layer = norm or BatchNorm(1, 1, momentum=0.0, epsilon=0.0, correction=1).to(theta.device)
+        moments, losses = Moments.of(batch.inputs, layer.correction), theta.new_empty(len(theta))
+        arguments = (
+            *(array(batch.samples), batch.start, batch.stop),
+            *(array(moments.mean[:, 0]), array(moments.covariance)),
+            *(array(theta), layer.momentum, layer.epsilon),
+            *(array(layer.running_mean[:, 0]), array(layer.running_std[:, 0])),
+            *(array(self.gradients), array(losses)),
+        )
+        flags = None if norm is None else (norm.centre, norm.divide)
+        launch = cuda_kernels.launcher(self.network.width, flags, training, arguments)
+
+        def evaluate() -> Tensor:
+            if norm is not None and training and not batch.fixed:
+                for known, now in zip(
+                    moments, Moments.of(batch.inputs, layer.correction), strict=True
+                ):
+                    known.copy_(now)
+            stream = (
+                cuda.external_stream(torch.cuda.current_stream().cuda_stream)
+                if theta.is_cuda
+                else 0
+            )
+            launch(stream)
+            return losses.clone()
+
+        return evaluate
+
+
 def _drops(dropout: Dropout | None, samples: int, units: int) -> tuple[Any, float]:
     """What the pass drops, and what it multiplies the rest with."""
     if dropout is None:
@@ -235,10 +283,12 @@ class AutogradEvaluator:
 
 def make_evaluator(
     network: Network, parameters: Rows, gradients: Rows, objective: Objective | None = None
-) -> AutogradEvaluator | KernelEvaluator:
+) -> AutogradEvaluator | CudaEvaluator | KernelEvaluator:
     """By `objective`, if given; else the fastest way to train and test `network` on its device."""
     if parameters.is_cuda and objective is None:
-        objective = affine_objective if network.has_affine else plain_objective
+        if CudaEvaluator.supports(network):
+            return CudaEvaluator(network, parameters, gradients)
+        objective = plain_objective
     if objective is not None:
         return AutogradEvaluator([network], gradients, objective)
     if KernelEvaluator.supports(network):

@@ -38,9 +38,13 @@ class Moments(NamedTuple):
         One replicate at a time: in a batched sum or product the order of the additions, and with it
         the last bit, may depend on the number of replicates.
         """
+        if inputs.is_cuda:  # nothing there is promised to the last bit
+            mean = inputs.mean(dim=1, keepdim=True)
+            centred = inputs - mean
+            return cls(mean, centred.mT @ centred / (inputs.shape[1] - correction))
         means = [replicate.mean(dim=0, keepdim=True) for replicate in inputs]
-        centred = [replicate - mean for replicate, mean in zip(inputs, means, strict=True)]
-        covariances = [c.mT @ c / (len(c) - correction) for c in centred]
+        deviations = [replicate - mean for replicate, mean in zip(inputs, means, strict=True)]
+        covariances = [d.mT @ d / (len(d) - correction) for d in deviations]
         return cls(torch.stack(means), torch.stack(covariances))
 
 
@@ -251,10 +255,6 @@ class Network(nn.Module):
         """The outputs, of the pre-activations."""
         h = torch.tanh(a)
         return self.output(h if self.dropout is None else self.dropout(h))
-
-    def moments(self, inputs: Float64[Tensor, "seed sample input"]) -> Moments | None:
-        """What `affine` needs to know of a batch of inputs."""
-        return None if self.norm is None else Moments.of(inputs, self.norm.correction)
 
     def affine(self, moments: Moments | None) -> Affine:
         """Everything before the activation as one affine map of the inputs."""

@@ -42,6 +42,7 @@ def step(
             [],
             [state["step"]],
             capturable=True,
+            fused=True,
             amsgrad=False,
             beta1=BETA1,
             beta2=BETA2,
