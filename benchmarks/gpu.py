@@ -1,15 +1,16 @@
 """`python -m benchmarks.gpu`: model-epochs per second of a study on a GPU, and of one CPU core.
 
-Writes results/gpu.csv here, prints a table. Replicates train side by side in one process, as in a
-study with `training.device: cuda`; an epoch is a full-batch step of Adam and a test evaluation, as
-in the other benchmarks. PyTorch: its own kernels instead of ours, recorded as a CUDA graph too.
-Times are medians of several runs, synchronised, after compilation.
+Writes results/gpu.csv here and the table of docs/gpu.md. Replicates train side by side in one
+process, as in a study with `training.device: cuda`; an epoch is a full-batch step of Adam and a
+test evaluation, as in the other benchmarks. PyTorch: its own kernels instead of ours, recorded as a
+CUDA graph too. Times are medians of several runs, synchronised, after compilation.
 
 The share of the peak counts what our kernel executes, a fused multiply-add as two operations, and
 comparisons, integers and Adam as none; the peak is that of the double-precision units at their
 highest clock, which is known here for some generations only.
 """
 
+import math
 import statistics
 import time
 from pathlib import Path
@@ -22,9 +23,11 @@ from benchmarks.problem import BATCH_NORM, LEARNING_RATE, TEST_SIZE, TRAIN_SIZE,
 from bnstudy.experiment.evaluators import Objective, plain_objective
 from bnstudy.experiment.layers import build_network
 from bnstudy.experiment.training import Training, check_device
-from bnstudy.files import write_csv
+from bnstudy.files import atomic, read_csv, write_csv
+from bnstudy.report.readme import filled
 
 RESULTS = Path(__file__).parent / "results"
+PAGE = Path(__file__).parents[1] / "docs" / "gpu.md"
 # operations for a sample and unit: affine map 6, tanh 25, outputs 6; back 21
 FORWARD, BACK = 37, 21
 UNITS = {(7, 0): 32, (8, 0): 32, (9, 0): 64}  # double-precision units of a multiprocessor
@@ -108,9 +111,30 @@ def main() -> None:
             }
         )
         print(rows[-1], flush=True)
-    table = pd.DataFrame(rows).assign(card=torch.cuda.get_device_name())
-    write_csv(RESULTS / "gpu.csv", table)
-    print(table.to_markdown(index=False, floatfmt=".3g"))
+    write_csv(RESULTS / "gpu.csv", pd.DataFrame(rows).assign(card=torch.cuda.get_device_name()))
+    write_page()
+
+
+def write_page() -> None:
+    """The table in docs/gpu.md, from results/gpu.csv."""
+    text = filled(PAGE.read_text(), {"measured": page_table(read_csv(RESULTS / "gpu.csv"))})
+    with atomic(PAGE) as path:
+        path.write_text(text)
+
+
+def page_table(table: pd.DataFrame) -> str:
+    """Model-epochs per second in thousands, as times one CPU core, and the share of the peak."""
+    lines = [
+        "| arm | width | networks | by | thousands a second | × one core | share of the peak |"
+    ]
+    lines.append("|---|---|---|---|---|---|---|")
+    for row in table.itertuples():
+        share = "" if math.isnan(row.share_of_peak) else f"{row.share_of_peak:.0%}"
+        lines.append(
+            f"| {row.arm} | {row.width} | {row.replicates:,} | {row.by} | "
+            f"{row.model_epochs_per_second / 1e3:,.0f} | {row.times_one_core:.0f} | {share} |"
+        )
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def parts(root: Path) -> dict[str, str]:
     return {
         "figure": figure(root, "loss_curves"),
         "findings": findings(root / "published" / "tables"),
-        "speed": (root / "benchmarks" / "results" / "speed.md").read_text().strip(),
+        "speed": (root / "benchmarks" / "results" / "short.md").read_text().strip(),
     }
 
 
