@@ -17,6 +17,7 @@ configfile: workflow.source_path("config.yaml")
 include: "workflow/rules/common.smk"
 include: "workflow/rules/datasets.smk"
 include: "workflow/rules/training.smk"
+include: "workflow/rules/tuning.smk"
 include: "workflow/rules/experiments.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/analysis.smk"
@@ -32,6 +33,7 @@ localrules:
     all,
     extended,
     track,
+    choose,
     experiments,
     own_table,
     figure,
@@ -41,6 +43,7 @@ localrules:
     paper,
     track_runs,
     track_study,
+    tuning,
 
 
 rule all:

@@ -2,7 +2,7 @@
 
 One module a stage, in the order the data flows:
 
-    study → data → networks → training → measures → statistics → hypotheses → figures
+    config → data → networks → training → outcomes → statistics → decisions → figures
                                   └→ tracking (MLflow)
 
 No module here imports Snakemake; training imports neither mlflow nor matplotlib.

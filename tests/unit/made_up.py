@@ -79,6 +79,17 @@ def experiments(**of):
     )
 
 
+def tuned(analysis, **options):
+    """Runs of the tuned cells that the claims ask for; each arm has a rate of its own."""
+    primary, minibatches = analysis.primary, analysis.minibatches
+    found = []
+    for objective in analysis.objectives:
+        for width, size in ((primary.width, "full"), (minibatches.width, minibatches.batch_size)):
+            made = runs(analysis, widths=(width,), batch_size=size, tuned_for=objective, **options)
+            found.append(made.assign(learning_rate=np.where(made.arm == "none", 0.3, 0.1)))
+    return pd.concat(found)
+
+
 def gradients(count=12, factors=((2.4, 1.1), (0.9, 1.05)), seed=2, depth=5):
     """Gradients that grow by these factors per layer: (none, batch), unscaled then fan-in."""
     rng = np.random.default_rng(seed)
@@ -97,9 +108,16 @@ def gradients(count=12, factors=((2.4, 1.1), (0.9, 1.05)), seed=2, depth=5):
 def digits(count=12, ratios=(0.8, 0.8), seed=3):
     """Epochs to the threshold, batch this many times none's: dense, then convolutional."""
     rng = np.random.default_rng(seed)
-    columns = ["network", "arm", "seed", "threshold", "epochs_to_threshold"]
+    columns = ["network", "arm", "seed", "threshold", "reached", "epochs_to_threshold"]
     rows = [
-        (network, arm, s, 0.23, 20 * (ratio if arm == "batch" else 1) * rng.uniform(0.95, 1.05))
+        (
+            network,
+            arm,
+            s,
+            0.23,
+            True,
+            20 * (ratio if arm == "batch" else 1) * rng.uniform(0.95, 1.05),
+        )
         for network, ratio in zip(("dense", "convolutional"), ratios, strict=True)
         for arm in ("none", "batch")
         for s in range(count)

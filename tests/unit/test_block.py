@@ -12,7 +12,7 @@ from bnstudy.experiment import block
 from bnstudy.experiment.block import BlockFiles, run_key, train_block
 from bnstudy.experiment.data import make_data, write_data
 from bnstudy.experiment.snapshots import read_snapshots
-from bnstudy.files import DamagedFile, read_json, read_parquet, read_tensors
+from bnstudy.files import DamagedFile, read_json, read_parquet, read_tensors, write_json
 
 SNAPSHOTS = {30: [0, 1, 3, 7, 14, 29], 20: [0, 2, 7, 19], 50: [0, 3, 9, 21, 49]}
 
@@ -222,3 +222,69 @@ def test_what_snapshots_derive_is_the_networks(train, tmp_path, arm):
     np.testing.assert_allclose(last.jacobian, expected, rtol=1e-11, atol=1e-11)
     assert last.has_affine == (arm != "layer-norm")
     assert last.input_weights.shape == ((3, 5) if last.has_affine else (20, 3, 5))
+
+
+@pytest.fixture
+def train_tuned(tmp_path):
+    """Train a small tuned block into a folder; returns its files."""
+    write_data(tmp_path / "data.npz", data_of([1, 2], 40, 20))
+
+    def train(name, rate=0.03, objective="final_test_loss", seeds=(1, 2), **options):
+        write_json(tmp_path / "choice.json", {"learning_rate": rate, "schedule": "cosine"})
+        settings = settings_of("batch", cell=name, tuned_for=objective)
+        del settings["learning_rate"], settings["schedule"]
+        files = BlockFiles(*(tmp_path / name / file for file in FILES))
+        block.train_block_once(
+            tmp_path / "kept",
+            tmp_path / "choice.json",
+            tmp_path / "data.npz",
+            files,
+            seeds=list(seeds),
+            settings=settings,
+            **{"code": "digest", "snapshot_epochs": [0, 29], **options},
+        )
+        return files
+
+    return train
+
+
+FILES = ("curves.parquet", "snapshots.safetensors", "checkpoint.safetensors", "record.json")
+
+
+def test_a_tuned_block_is_trained_with_what_was_chosen(train, train_tuned):
+    tuned = train_tuned("tuned")
+    record = read_json(tuned.record)
+    assert record["settings"]["learning_rate"] == 0.03 and record["settings"]["cell"] == "tuned"
+    plain = train("plain", 30, learning_rate=0.03, schedule="cosine")
+    np.testing.assert_array_equal(table(tuned.curves), table(plain.curves))
+    same = [key.rpartition("-")[2] for key in record["run_keys"].values()]
+    assert same == [key.rpartition("-")[2] for key in read_json(plain.record)["run_keys"].values()]
+
+
+def test_the_same_choice_for_another_objective_is_not_trained_twice(train_tuned, monkeypatch):
+    first = train_tuned("first")
+    monkeypatch.setattr(block, "train_block", None)
+    second = train_tuned("second", objective="epochs_to_0.2258")
+    for ours, theirs in zip(second[:-1], first[:-1], strict=True):
+        assert ours.read_bytes() == theirs.read_bytes()
+    record = read_json(second.record)
+    assert record["settings"]["tuned_for"] == "epochs_to_0.2258"
+    assert set(record["run_keys"].values()).isdisjoint(read_json(first.record)["run_keys"].values())
+    assert record["files"] == read_json(first.record)["files"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"rate": 0.1}, {"code": "other"}, {"seeds": [1]}, {"snapshot_epochs": [0]}], ids=str
+)
+def test_whatever_is_another_training_is_trained(train_tuned, monkeypatch, change):
+    train_tuned("first")
+    monkeypatch.setattr(block, "train_block", None)
+    with pytest.raises(TypeError, match="not callable"):
+        train_tuned("second", **change)
+
+
+def test_damaged_runs_are_trained_anew(train_tuned, tmp_path):
+    whole = train_tuned("first").curves.read_bytes()
+    [kept] = (tmp_path / "kept").glob("*/curves.parquet")
+    kept.write_bytes(whole[:100])
+    assert train_tuned("second").curves.read_bytes() == whole

@@ -1,17 +1,17 @@
-"""From one row a run to tests, verdicts and sentences, on runs made to a known answer."""
+"""From one row a run to comparisons, verdicts and sentences, on runs made to a known answer."""
 
 import importlib.util
 
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import runs, tables
+from made_up import runs, tables, tuned
 
-from bnstudy.analysis import comparisons
+from bnstudy.analysis import comparisons, statistics
 from bnstudy.analysis.comparisons import alternatives, sensitivity
-from bnstudy.analysis.hypotheses import RULES, all_claims
-from bnstudy.analysis.outcomes import log_ratio, paired
-from bnstudy.analysis.wording import COUNTED, claims_page, claims_table
+from bnstudy.analysis.hypotheses import ARTICLE, MINIBATCHES, TUNED, all_claims
+from bnstudy.analysis.outcomes import log_ratio, paired, with_partner
+from bnstudy.analysis.wording import claims_page, claims_table
 from bnstudy.config import members
 from bnstudy.config.models import Study
 
@@ -20,15 +20,8 @@ FIRST = 1000  # the first of the study's seeds
 
 @pytest.fixture
 def study(config):
-    config["analysis"] |= {"permutations": 4999, "bootstraps": 999}
+    config["analysis"] |= {"permutations": 4999}
     return Study.from_config(config)
-
-
-@pytest.fixture
-def quick(study):
-    """For what needs no exact p."""
-    fewer = study.analysis.model_copy(update={"permutations": 999})
-    return study.model_copy(update={"analysis": fewer})
 
 
 @pytest.fixture
@@ -36,114 +29,180 @@ def analysis(study):
     return study.analysis
 
 
-def significance(made, study):
+def significance(made, study, **probes):
     """With probes that have as many seeds as the runs."""
-    return comparisons.significance(tables(made, made.seed.nunique()), study)
+    return comparisons.significance(tables(made, made.seed.nunique(), **probes), study)
 
 
-def verdict(table, hypothesis, width=300):
-    rows = table[(table.hypothesis == hypothesis) & (table.width == width)]
-    return rows[rows.role.isin(["primary", "secondary"])].verdict.item()
+def primary(table, claim, regime=ARTICLE):
+    """The primary rows of a claim in a regime."""
+    return table[(table.role == "primary") & (table.claim == claim) & (table.regime == regime)]
 
 
-def test_a_clear_gain_in_speed_is_supported_and_equal_ends_are_equivalent(study, analysis):
+def verdicts(table, study):
+    return claims_table(table, study).set_index(["claim", "regime"]).verdict
+
+
+def test_a_clear_gain_in_speed_is_lower_and_equal_ends_are_the_same(study, analysis):
     table = significance(runs(analysis), study)
-    assert verdict(table, "H1") == "supported" and verdict(table, "H1", 100) == "supported"
-    assert verdict(table, "H2a") == "equivalent"
-    sentence = table[(table.role == "primary") & (table.hypothesis == "H1")].sentence.item()
-    assert "lower, as claimed; faster at 5 of 5 thresholds" in sentence
+    [speed], [end] = (primary(table, claim).itertuples() for claim in ("C1", "C2"))
+    assert speed.direction == "lower" and end.direction == "same"
+    assert speed.sentence.startswith(
+        "As the article ran it, width 300: epochs to a train loss of 0.2"
+    )
+    assert "lower, as claimed." in speed.sentence and "within a factor of 1.5, as" in end.sentence
 
 
 def test_the_opposite_refutes(study, analysis):
     table = significance(runs(analysis, speed=2.0, final=0.3), study)
-    assert verdict(table, "H1") == "refuted" and verdict(table, "H2a") == "refuted"
+    found = verdicts(table, study)
+    assert found["C1", ARTICLE] == found["C2", ARTICLE] == "fails"
+    assert "higher, against the claim" in primary(table, "C1").sentence.item()
 
 
-def test_no_effect_is_no_support(study, analysis):
-    """Nothing gained in speed, ends at the margin: one draw, of which 5 % would be called wrong."""
-    made = runs(analysis, speed=1.0, final=1.5, spread=0.4, count=30, seed=7)
-    table = significance(made, study)
-    assert verdict(table, "H1") == "inconclusive" and verdict(table, "H2a") == "inconclusive"
+def test_no_effect_is_a_refutation_of_faster(study, analysis):
+    """Where it is clear: the same number of epochs, within a tenth."""
+    table = significance(runs(analysis, speed=1.0, spread=0.05), study)
+    assert primary(table, "C1").direction.item() == "same"
+    assert verdicts(table, study)["C1", ARTICLE] == "fails"
 
 
-def test_the_effect_is_the_geometric_mean_ratio(study, analysis):
+def test_what_is_not_clear_is_open(study, analysis):
+    made = runs(analysis, speed=0.95, final=1.4, spread=0.5, seed=7)
+    found = verdicts(significance(made, study), study)
+    assert found["C1", ARTICLE] == found["C2", ARTICLE] == "open"
+
+
+def test_the_effect_is_the_geometric_mean_ratio_with_its_t_interval(study, analysis):
     made = runs(analysis)
+    row = primary(significance(made, study), "C1").iloc[0]
+    d = log_ratio(made[made.width == 300], "epochs_to_0.2258")
+    expected = statistics.t_mean(d)
+    assert row.ratio == pytest.approx(np.exp(d.mean()))
+    assert row.ratio_low == pytest.approx(np.exp(expected.low))
+    assert row.ratio_high == pytest.approx(np.exp(expected.high))
+    assert row.skewness == pytest.approx(statistics.skewness(d))
+
+
+def test_holm_runs_over_the_whole_family(study, analysis):
+    """Those that are absent count as p = 1: the family has one size."""
+    table = significance(runs(analysis), study)
+    family = table[table.role == "primary"]
+    assert len(family) == sum(len(claim.comparisons) for claim in all_claims(analysis))
+    assert family.p.isna().any()
+    smallest = family.p.min()
+    assert family.p_holm.min() == pytest.approx(smallest * len(family))
+    more = significance(pd.concat([runs(analysis), tuned(analysis)]), study)
+    assert (more.role == "primary").sum() == len(family)
+
+
+def test_the_regimes_compare_their_own_cells(study, analysis):
+    """Tuned runs whose arms differ in rate are paired; those of other objectives are not."""
+    made = pd.concat([runs(analysis, speed=0.5), tuned(analysis, speed=2.0, final=4.0)])
     table = significance(made, study)
-    row = table[(table.role == "primary") & (table.hypothesis == "H1")].iloc[0]
-    expected = np.exp(log_ratio(made, 300, "epochs_to_0.2258").mean())
-    assert row.ratio == pytest.approx(expected) and row.ratio_low < expected < row.ratio_high
+    found = verdicts(table, study)
+    assert found["C1", ARTICLE] == "holds" and found["C2", ARTICLE] == "holds"
+    for regime in (TUNED, MINIBATCHES):
+        assert found["C1", regime] == found["C2", regime] == "fails"
+    assert (
+        len(primary(table, "C1", TUNED)) == 2 and (primary(table, "C1", TUNED).width == 300).all()
+    )
+    assert primary(table, "C1", MINIBATCHES).width.item() == 100
 
 
-def test_holm_runs_over_the_claims_with_a_conjunctions_largest_p(study, analysis):
-    made = tables(runs(analysis), ratios=(0.99, 0.8))
-    table = comparisons.significance(made, study)
-    rows = table[table.role == "primary"].set_index("hypothesis")
-    decided = claims_table(table, study).set_index("hypothesis")
-    for claim in all_claims():
-        of_parts = rows.p[[part.name for part in claim.parts]]
-        assert decided.p[claim.hypothesis] == of_parts.max()
-    p = decided.p.sort_values()
-    expected = np.maximum.accumulate(np.minimum(1, p * [5, 4, 3, 2, 1]))
-    np.testing.assert_allclose(decided.p_holm[p.index], expected)
-    assert rows.p_holm["H1"] == decided.p_holm["H1"]
-    assert rows.p_holm[["H2a", "H2b", "H3a", "H4b", "H5a"]].isna().all()
+def test_a_choice_at_the_edge_decides_nothing(study, analysis):
+    made = pd.concat([runs(analysis), tuned(analysis, speed=2.0)])
+    best = {"rank": 1, "at_edge": True, "arm": "batch", "width": 300, "batch_size": "full"}
+    given = tables(made) | {"tuning": pd.DataFrame([best | {"tuned_for": "epochs_to_0.2258"}])}
+    table = comparisons.significance(given, study)
+    first, strict = primary(table, "C1", TUNED).itertuples()
+    assert first.direction == "not estimable" and "at the edge" in first.sentence
+    assert strict.direction == "higher" and primary(table, "C1").direction.item() == "lower"
 
 
-@pytest.mark.parametrize(
-    ("options", "probes", "expected"),
-    [
-        ({}, {"factors": ((2.4, 1.1), (0.9, 0.95))}, "supported equivalent supported supported "
-         "supported"),
-        ({}, {}, "supported equivalent supported supported supported"),
-        ({"final": 0.3, "speed": 2.0}, {"factors": ((2.4, 1.1), (0.96, 1.12))},
-         "refuted refuted supported refuted supported"),
-        ({"features": 1.0}, {"ratios": (1.3, 0.8)}, "supported equivalent inconclusive supported "
-         "refuted"),
-        ({"count": 4}, {}, " ".join(["not_estimable"] * 5)),
-    ],
-)  # fmt: skip
-def test_the_five_verdicts(study, analysis, options, probes, expected):
-    made = runs(analysis, **options)
-    table = comparisons.significance(tables(made, made.seed.nunique(), **probes), study)
-    got = claims_table(table, study).verdict
-    assert list(got) == [v.replace("_", " ") for v in expected.split()]
+def test_a_regime_that_was_not_run_is_not_estimable(study, analysis):
+    found = verdicts(significance(runs(analysis), study), study)
+    assert found["C1", TUNED] == found["C2", MINIBATCHES] == "not estimable"
 
 
-def test_one_refuted_part_refutes_the_conjunction(study, analysis):
-    made = runs(analysis)
-    batch = made.arm == "batch"
-    made.loc[batch, "final_jacobian_error"] *= 4
-    table = significance(made, study)
-    claim = claims_table(table, study).set_index("claim").loc["C2"]
-    assert verdict(table, "H2a") == "equivalent" and claim.verdict == "refuted"
-    assert claim.deciding_part == "H2b" and claim.ratio == pytest.approx(4, rel=0.1)
+def test_features_moved_in_either_direction_hold(study, analysis):
+    for factor in (0.7, 1.4):
+        found = verdicts(significance(runs(analysis, features=factor), study), study)
+        assert found["C3", ARTICLE] == "holds"
+    found = verdicts(significance(runs(analysis, features=1.0, spread=0.03), study), study)
+    assert found["C3", ARTICLE] == "fails"
 
 
-def test_sensitivity_says_where_another_analysis_changes_a_verdict(study, analysis):
-    """Final losses 1.35 apart: the same within 1.5 and 2, not within 1.25."""
-    made = tables(runs(analysis, final=1.35, spread=0.05))
-    table = sensitivity(made, study)
-    of_c2 = table[table.claim == "C2"].set_index("choice")
-    assert of_c2.verdict["as stated in advance"] == "equivalent"
-    assert of_c2.verdict["margin 1.25"] == "refuted" and of_c2.changed["margin 1.25"]
-    assert of_c2.verdict["margin 2"] == "equivalent" and not of_c2.changed["margin 2"]
-    assert len(table) == 5 * len(alternatives(analysis))
-    stated = table[table.choice == "as stated in advance"].set_index("claim")
-    claims = claims_table(comparisons.significance(made, study), study).set_index("claim")
-    columns = ["verdict", "p", "p_holm", "ratio", "ratio_low", "n_pairs"]
-    pd.testing.assert_frame_equal(stated[columns], claims[columns])
+def test_the_parametrisation_alone_is_a_regime_of_its_own(study, analysis):
+    made = runs(analysis, arms=("batch", "batch-matched"), features=0.5)
+    rows = primary(significance(made, study), "C3", "the parametrisation alone")
+    assert set(rows.arm) == {"batch-matched"} and set(rows.direction) == {"lower"}
+    assert "(batch-matched / none)" in rows.sentence.iloc[0]
 
 
-def test_the_page_says_all_that_the_table_says(study, analysis):
-    made = tables(runs(analysis, final=1.35, spread=0.05))
-    table = claims_table(comparisons.significance(made, study), study)
-    captions = {figure: (f"Title of {figure}", "what it shows") for figure in table.figure[:4]}
-    page = claims_page(table, sensitivity(made, study), captions)
-    for claim in table.itertuples():
-        assert claim.words in page and claim.sentence in page and claim.evidence in page
-        drawn = f"![Title of {claim.figure}](figures/{claim.figure}.svg)" in page
-        assert drawn == (claim.figure in captions)
-    assert "**The verdict changes** with another analysis: margin 1.25: refuted." in page
+def test_gradients_and_digits_decide_c4_and_c5(study, analysis):
+    table = significance(runs(analysis), study, factors=((2.4, 1.1), (0.9, 0.95)))
+    found = verdicts(table, study)
+    assert found["C4", ARTICLE] == "holds" and found["C4", "critical weights"] == "holds"
+    assert found["C5", "digits"] == "holds"
+    table = significance(runs(analysis), study, ratios=(1.3, 0.8))
+    assert verdicts(table, study)["C5", "digits"] == "fails"
+    rows = primary(table, "C5", "digits").set_index("of")
+    assert rows.direction["dense"] == "higher" and rows.direction["convolutional"] == "not higher"
+    assert rows.ratio["interaction"] == pytest.approx(0.8 / 1.3, rel=0.05)
+
+
+# --- censoring ------------------------------------------------------------------------------------
+
+
+def censored(made, arm, count):
+    """The first `count` runs of an arm never reached the primary threshold."""
+    made = made.copy()
+    which = (made.arm == arm) & (made.seed < FIRST + count)
+    made.loc[which, "reached_0.2258"] = False
+    made.loc[which, "epochs_to_0.2258"] = 10_000
+    return made
+
+
+def test_a_ratio_with_censored_runs_is_a_bound(study, analysis):
+    made = censored(runs(analysis), "none", 3)
+    row = primary(significance(made, study), "C1").iloc[0]
+    assert row.bound == "at most" and row.censored_reference == 3 and row.direction == "lower"
+    assert "0 runs of batch and 3 of none never got there" in row.sentence
+    row = primary(significance(censored(runs(analysis), "batch", 3), study), "C1").iloc[0]
+    assert row.bound == "at least" and row.direction != "lower"
+
+
+def test_censoring_makes_nothing_equal(study, analysis):
+    """All budgets alike would be the same number of epochs."""
+    made = censored(censored(runs(analysis, speed=1.0, spread=0.02), "none", 9), "batch", 9)
+    row = primary(significance(made, study), "C1").iloc[0]
+    assert row.direction == "not estimable" and "too many runs never" in row.sentence
+
+
+def test_a_threshold_nobody_reached_is_not_estimable(study, analysis):
+    made = censored(censored(runs(analysis), "none", 99), "batch", 99)
+    row = primary(significance(made, study), "C1").iloc[0]
+    assert row.direction == "not estimable" and np.isnan(row.ratio)
+    assert "no run reached the threshold" in row.sentence
+
+
+# --- other rows -----------------------------------------------------------------------------------
+
+
+def test_other_widths_and_thresholds_are_secondary(study, analysis):
+    table = significance(runs(analysis), study)
+    rows = table[table.role == "secondary"]
+    assert len(rows) == (2 * 5 - 1) + 1 + 2 and set(rows.regime) == {ARTICLE}
+    assert (rows.p_holm.dropna() >= rows.p.dropna()).all()
+
+
+def test_the_other_arms_are_compared_with_none(study, analysis):
+    made = runs(analysis, widths=(100,), arms=("batch", "none-standardized"))
+    arms = significance(made, study)
+    arms = arms[arms.role == "exploratory"]
+    assert set(arms.arm) == {"batch", "none-standardized"} and set(arms.reference) == {"none"}
+    assert len(arms) == 2 * (len(analysis.thresholds) + 1)
 
 
 def test_an_advantage_that_grows_with_the_width_is_a_trend(study, analysis):
@@ -152,49 +211,41 @@ def test_an_advantage_that_grows_with_the_width_is_a_trend(study, analysis):
         for w, s in ((10, 1.0), (100, 0.8), (300, 0.6))
     ]
     table = significance(pd.concat(made), study)
-    trend = table[(table.role == "trend") & (table.hypothesis == "H1")].set_index("test")
-    assert (trend.p < 0.001).all() and set(trend.index) == {"Page", "slope sign-flip"}
-    flat = table[(table.role == "trend") & (table.hypothesis == "H2a")]
-    assert (flat.p > 0.01).all()
+    speed, final = table[table.role == "trend"].itertuples()
+    assert speed.direction == "lower" and final.direction == "same"
     short = runs(analysis, widths=(1000,), count=10)
     more = significance(pd.concat([*made, short]), study)
     same = more[more.role == "trend"].reset_index(drop=True)
     pd.testing.assert_frame_equal(same, table[table.role == "trend"].reset_index(drop=True))
 
 
-def test_the_other_arms_are_compared_with_none(study, analysis):
-    made = runs(analysis, widths=(100,), arms=("batch", "none-standardized"))
-    table = significance(made, study)
-    arms = table[table.role == "exploratory"]
-    assert set(arms.arm) == {"batch", "none-standardized"} and set(arms.reference) == {"none"}
-    assert len(arms) == 2 * (len(analysis.thresholds) + 1)
+def test_trends_are_joined_by_seed(study, analysis):
+    """A seed that one width lacks is left out at the others: d are not those of other seeds."""
+    made = pd.concat(
+        runs(analysis, widths=(w,), seed=w, count=30, spread=0.3) for w in (10, 100, 300)
+    )
+    column, failed = "epochs_to_0.2258", made.copy()
+    which = (failed.width == 100) & (failed.seed == FIRST) & (failed.arm == "batch")
+    failed.loc[which, column] = np.nan
+    [row] = significance(failed, study).query("role == 'trend' and claim == 'C1'").itertuples()
+    by_seed = made[made.seed != FIRST].pivot(index="seed", columns=["width", "arm"], values=column)
+    d = [np.log(by_seed[w]["batch"] / by_seed[w]["none"]) for w in (10, 100, 300)]
+    slopes = statistics.slopes(np.log10([10, 100, 300]), np.column_stack(d))
+    assert row.n_pairs == 29 and row.ratio == pytest.approx(np.exp(slopes.mean()))
 
 
 @pytest.mark.parametrize("count", [1, 3, 5])
 def test_too_few_pairs_are_not_estimable(study, analysis, count):
     table = significance(runs(analysis, count=count), study)
-    assert set(table[table.verdict != ""].verdict) == {"not estimable"}
+    assert set(table.direction) == {"not estimable"}
     assert table[table.role == "primary"].sentence.str.contains("not estimable").all()
-
-
-def test_an_absent_primary_cell_is_not_estimable(study, analysis):
-    table = significance(runs(analysis, widths=(100,)), study)
-    assert verdict(table, "H1") == "not estimable" and verdict(table, "H1", 100) == "supported"
 
 
 def test_only_one_arm_is_not_estimable(study, analysis):
     made = runs(analysis)
     table = significance(made[made.arm == "none"], study)
-    assert verdict(table, "H1") == verdict(table, "H2a") == "not estimable"
-
-
-def test_a_threshold_nobody_reached_is_not_estimable(study, analysis):
-    made = runs(analysis)
-    made["reached_0.2258"] = False
-    made["epochs_to_0.2258"] = 10_000
-    table = significance(made, study)
-    assert verdict(table, "H1") == "not estimable"
-    assert table.reason.str.contains("no run reached").any()
+    found = verdicts(table, study)
+    assert found["C1", ARTICLE] == found["C2", ARTICLE] == "not estimable"
 
 
 def test_runs_outside_the_grid_enter_no_test(study, analysis):
@@ -204,9 +255,17 @@ def test_runs_outside_the_grid_enter_no_test(study, analysis):
     pd.testing.assert_frame_equal(*(comparisons.significance(t, study) for t in both))
 
 
+def test_tuning_seeds_enter_no_test(study, analysis):
+    """Though they were trained at the chosen rate."""
+    made = pd.concat([runs(analysis), tuned(analysis)])
+    extra = made[made.seed == FIRST].assign(seed=0, final_test_loss=1e9)
+    both = (tables(made), tables(pd.concat([made, extra])))
+    pd.testing.assert_frame_equal(*(comparisons.significance(t, study) for t in both))
+
+
 def test_adding_a_width_leaves_the_primary_numbers_alone(study, analysis):
     one, two = runs(analysis, widths=(300,)), runs(analysis, widths=(300, 500))
-    columns = ["ratio", "ratio_low", "ratio_high", "p", "p_holm"]
+    columns = ["ratio", "ratio_low", "ratio_high", "p", "p_holm", "direction"]
     a, b = (comparisons.significance(tables(made), study) for made in (one, two))
     pd.testing.assert_frame_equal(
         a[a.role == "primary"][columns].reset_index(drop=True),
@@ -217,8 +276,10 @@ def test_adding_a_width_leaves_the_primary_numbers_alone(study, analysis):
 def test_a_preview_says_so(study, analysis):
     preview = study.model_copy(update={"preview": True})
     table = significance(runs(analysis), preview)
-    assert table.sentence[table.verdict != ""].str.startswith("Preview").all()
-    assert claims_table(table, preview).sentence.str.startswith("Preview").all()
+    assert table.sentence.str.startswith("Preview").all()
+
+
+# --- diverged runs --------------------------------------------------------------------------------
 
 
 def diverged(made, arm, seeds):
@@ -233,107 +294,167 @@ def diverged(made, arm, seeds):
     return made
 
 
+def values(made, column, width=300):
+    return paired(with_partner(made[made.width == width]), column)
+
+
 def test_a_diverged_run_counts_against_its_arm(study, analysis):
     """As the loss of predicting the mean, or the largest of the cell; never as if it were not."""
     whole = runs(analysis)
-    tests = significance(diverged(whole, "batch", [1003, 1004]), study)
-    loss = tests[(tests.hypothesis == "H2a") & (tests.role == "primary")].iloc[0]
-    assert (loss.n_pairs, loss.failed_none, loss.failed_batch) == (12, 0, 2)
-    none, batch = paired(diverged(whole, "batch", [1003, 1004]), 300, "final_test_loss")
-    assert np.isfinite(none).all() and (batch > 20).sum() == 2
-    assert list(batch[3:5]) == [1016 / 45] * 2
-    assert loss.ratio > 1.5 and loss.verdict != "equivalent"
-    assert "diverged runs: 2 with BN, 0 without; they count as the worst" in loss.sentence
-    features = tests[(tests.hypothesis == "H3a") & (tests.role == "primary")].iloc[0]
-    assert features.n_pairs == 10 and "their pairs are left out" in features.sentence
-    last = paired(diverged(whole, "batch", [1003, 1004]), 300, "last_test_loss")[1]
-    assert len(last) == 12, "a NaN would drop the pair in silence"
+    made = diverged(whole, "batch", [1003, 1004])
+    table = significance(made, study)
+    loss = primary(table, "C2").iloc[0]
+    assert (loss.n_pairs, loss.failed_reference, loss.failed_arm) == (12, 0, 2)
+    none, batch = values(made, "final_test_loss")
+    assert np.isfinite(none).all() and list(batch[3:5]) == [1016 / 45] * 2
+    assert loss.ratio > 1.5 and loss.direction != "same"
+    assert "2 runs of batch and 0 of none diverged" in loss.sentence
+    assert set(primary(table, "C3").n_pairs) == {10}
+    assert len(values(made, "last_test_loss")[1]) == 12, "a NaN would drop the pair in silence"
 
 
 def test_a_larger_loss_than_the_means_is_the_worst(study, analysis):
     made = runs(analysis)
     worst = made.index[(made.width == 300) & (made.arm == "none")][0]
     made.loc[worst, "final_test_loss"] = 1e6
-    assert paired(diverged(made, "batch", [1003]), 300, "final_test_loss")[1][3] == 1e6
+    assert values(diverged(made, "batch", [1003]), "final_test_loss")[1][3] == 1e6
 
 
 def test_one_arm_that_always_fails_is_worse(study, analysis):
     made = diverged(runs(analysis), "batch", range(1000, 1012))
-    tests = significance(made, study)
-    row = tests[(tests.hypothesis == "H2a") & (tests.role == "primary")].iloc[0]
-    assert row.verdict == "refuted" and row.ratio > 100
+    row = primary(significance(made, study), "C2").iloc[0]
+    assert row.direction == "higher" and row.ratio > 100
 
 
 def test_where_all_fail_nothing_is_estimable(study, analysis):
     made = runs(analysis)
     for arm in ("none", "batch"):
         made = diverged(made, arm, range(1000, 1012))
-    tests = significance(made, study)
-    rows = tests[tests.hypothesis.isin(["H2a", "H2b", "H3a"]) & (tests.role == "primary")]
-    assert set(rows.verdict) == {"not estimable"}
-    assert rows.sentence.str.contains("diverged runs: 12 with BN, 12 without").all()
+    table = significance(made, study)
+    for claim in ("C2", "C3"):
+        assert set(primary(table, claim).direction) == {"not estimable"}
+    assert "12 runs of batch and 12 of none diverged" in primary(table, "C2").sentence.item()
 
 
-# --- The claims as data ---------------------------------------------------------------------------
+# --- sensitivity, the page ------------------------------------------------------------------------
+
+
+def test_sensitivity_says_where_another_analysis_changes_a_verdict(study, analysis):
+    """Final losses 1.35 apart: the same within 1.5 and 2.25, not within 1.22."""
+    made = tables(runs(analysis, final=1.35, spread=0.03))
+    table = sensitivity(made, study)
+    of_c2 = table[(table.claim == "C2") & (table.regime == ARTICLE)].set_index("choice")
+    assert of_c2.verdict["as stated in advance"] == of_c2.verdict["margins squared"] == "holds"
+    assert of_c2.verdict["margins' square roots"] == "fails"
+    assert of_c2.changed["margins' square roots"] and not of_c2.changed["margins squared"]
+    assert of_c2.verdict["threshold 22.58"] == "", "it cannot act"
+    cells = sum(len(claim.regimes) for claim in all_claims(analysis))
+    assert len(table) == cells * len(alternatives(analysis))
+    stated = table[table.choice == "as stated in advance"].set_index(["claim", "regime"])
+    claims = claims_table(comparisons.significance(made, study), study)
+    claims = claims.set_index(["claim", "regime"])
+    columns = ["verdict", "p_holm", "ratio", "ratio_low", "n_pairs"]
+    pd.testing.assert_frame_equal(stated[columns], claims[columns])
+
+
+@pytest.mark.parametrize(
+    ("choice", "change"),
+    [
+        ("last epoch instead of the closing median", {"last_test_loss": 3.0}),
+        ("train instead of test loss", {"final_train_loss": 3.0}),
+        ("threshold 22.58", {"epochs_to_22.58": 4.0}),
+    ],
+)
+def test_each_choice_looks_at_its_own_column(study, analysis, choice, change):
+    made = runs(analysis)
+    for column, factor in change.items():
+        made.loc[made.arm == "batch", column] *= factor
+    table = sensitivity(tables(made), study)
+    changed = table[table.changed & (table.regime == ARTICLE) & (table.choice == choice)]
+    assert len(changed) == 1 and changed.verdict.item() == "fails"
+
+
+def test_half_of_the_seeds_are_the_first_ones(study, analysis):
+    made = runs(analysis)
+    late = (made.arm == "batch") & (made.seed >= FIRST + 6)
+    made.loc[late, "epochs_to_0.2258"] *= 100
+    table = sensitivity(tables(made), study).set_index(["choice", "claim", "regime"])
+    assert table.ratio["half of the seeds", "C1", ARTICLE] == pytest.approx(0.5, rel=0.1)
+
+
+def test_the_page_says_all_that_the_table_says(study, analysis):
+    made = tables(runs(analysis, final=1.35, spread=0.03))
+    table = claims_table(comparisons.significance(made, study), study)
+    drawn = set(table.figure[:4])
+    captions = {figure: (f"Title of {figure}", "what it shows") for figure in drawn}
+    page = claims_page(table, sensitivity(made, study), captions)
+    for claim in table.itertuples():
+        assert claim.words in page and claim.summary in page and claim.evidence in page
+        shown = f"![Title of {claim.figure}](figures/{claim.figure}.svg)" in page
+        assert shown == (claim.figure in captions)
+    assert "**A verdict changes** with another analysis: margins' square roots: fails" in page
+
+
+def test_a_summary_names_every_regime_once(study, analysis):
+    made = pd.concat([runs(analysis), tuned(analysis, speed=2.0)])
+    table = claims_table(significance(made, study), study)
+    [text] = set(table[table.claim == "C1"].summary)
+    assert text.startswith(
+        "Holds: as the article ran it (width 300, epochs to a train loss of 0.2258"
+    )
+    assert "; fails: tuned (" in text and "minibatches (width 100" in text
+
+
+# --- the claims as data ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", members.names("claims"))
 def test_a_claims_data_are_whole(name, study, analysis):
-    """Each of its parts is measured on made-up tables, decided by its rule and told in a sentence;
-    its figure exists."""
-    claim = next(c for c in all_claims() if c.name.lower() == name)
-    assert claim.figure in members.names("figures") and claim.rule in RULES.values()
-    table = significance(runs(analysis), study)
-    rows = table[(table.claim == claim.name) & (table.role == "primary")].set_index("hypothesis")
-    assert list(rows.index) == [part.name for part in claim.parts]
-    for part in claim.parts:
-        row = rows.loc[part.name]
-        assert part.name.startswith(claim.hypothesis) and part.diverged in COUNTED
-        assert row.n_pairs == 12 and row.verdict in ("supported", "equivalent")
-        assert row.quantity and "{" not in row.quantity + row.sentence
-        assert row.sentence.endswith(
-            (part.rule.judged[row.verdict].format(margin=1.5) + ".", "5 thresholds.")
-        )
+    """Each of its comparisons is measured on made-up tables and told in a sentence; its figure
+    exists."""
+    claim = next(c for c in all_claims(analysis) if c.name.lower() == name)
+    assert claim.figure in members.names("figures")
+    made = pd.concat([runs(analysis, arms=("batch", "batch-matched")), tuned(analysis)])
+    table = significance(made, study)
+    rows = table[(table.claim == claim.name) & (table.role == "primary")]
+    assert len(rows) == len(claim.comparisons) and set(rows.n_pairs) == {12}
+    assert (rows.direction != "not estimable").all() and rows.sentence.str.endswith(".").all()
 
 
 @pytest.mark.parametrize("present", [(), ("runs",), ("gradients", "digits")], ids=str)
 @pytest.mark.parametrize("absent", ["missing", "empty"])
-def test_a_claim_without_its_cells_is_not_estimable(quick, analysis, present, absent):
+def test_a_claim_without_its_cells_is_not_estimable(study, analysis, present, absent):
     made = tables(runs(analysis))
     for name in set(made) - set(present):
         made[name] = made[name][:0]
         if absent == "missing":
             del made[name]
-    verdicts = claims_table(comparisons.significance(made, quick), quick).set_index("claim").verdict
-    of = {"C1": "runs", "C2": "runs", "C3": "runs", "C4": "gradients", "C5": "digits"}
-    for claim, table in of.items():
-        assert (verdicts[claim] == "not estimable") == (table not in present)
-    stated = sensitivity(made, quick)
-    stated = stated[stated.choice == "as stated in advance"].set_index("claim").verdict
-    pd.testing.assert_series_equal(stated, verdicts)
-
-
-def test_runs_without_diagnostics_leave_their_parts_open(study, analysis):
-    made = runs(analysis).drop(columns=["final_jacobian_error", "final_saturated_share"])
-    table = significance(made, study)
-    assert verdict(table, "H2b") == verdict(table, "H3a") == "not estimable"
-    assert verdict(table, "H2a") == "equivalent" and verdict(table, "H3b") == "supported"
+    found = verdicts(comparisons.significance(made, study), study)
+    for claim, regime, table in (
+        ("C1", ARTICLE, "runs"),
+        ("C3", ARTICLE, "runs"),
+        ("C4", ARTICLE, "gradients"),
+        ("C5", "digits", "digits"),
+    ):
+        assert (found[claim, regime] == "not estimable") == (table not in present)
+    stated = sensitivity(made, study)
+    stated = stated[stated.choice == "as stated in advance"].set_index(["claim", "regime"]).verdict
+    pd.testing.assert_series_equal(stated, found)
 
 
 def test_a_sixth_claim_is_a_file(study, analysis, monkeypatch, tmp_path):
-    """It is tested beside the others, and the family grows to six."""
+    """It is tested beside the others, and the family grows by its comparison."""
     file = tmp_path / "c6.py"
     file.write_text(
         """
-CLAIM, WORDS, HYPOTHESIS, RULE, FIGURE = "C6", "BN shortens paths", "H6", "lower", "features"
-PARTS = {
-    "H6": {
-        "column": "final_path_norm",
-        "quantity": "path norm",
-        "phrase": "the path norm",
-        "diverged": "left out",
-    }
-}
+from bnstudy.analysis.hypotheses import ARTICLE, LOWER, Comparison
+
+CLAIM, WORDS, FIGURE = "C6", "BN shortens paths", "features"
+
+
+def comparisons(analysis):
+    settings = {"width": analysis.primary.width}
+    return [Comparison(ARTICLE, "final_path_norm", "path norm", "features", (LOWER,), settings)]
 """
     )
     made = tables(runs(analysis))
@@ -345,11 +466,9 @@ PARTS = {
     monkeypatch.setattr(members, "names", lambda kind: [*names(kind), "c6"])
     monkeypatch.setattr(members, "load", lambda kind, n: module if n == "c6" else load(kind, n))
     after = comparisons.significance(made, study)
-    table = claims_table(after, study).set_index("claim")
-    assert table.verdict["C6"] == "supported"
-    assert "the path norm was 0.65 times" in table.evidence["C6"]
-    smallest = table.p.min()
-    assert table.p_holm[table.p == smallest].tolist() == pytest.approx([6 * smallest])
-    same = ["hypothesis", "role", "p", "ratio", "ratio_low"]
-    old = after[after.claim != "C6"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(old[same], before[same])
+    assert verdicts(after, study)["C6", ARTICLE] == "holds"
+    assert "path norm" in primary(after, "C6").sentence.item()
+    assert (after.role == "primary").sum() == (before.role == "primary").sum() + 1
+    same = ["claim", "regime", "role", "p", "ratio", "ratio_low"]
+    old = after[(after.claim != "C6") & (after.role == "primary")].reset_index(drop=True)
+    pd.testing.assert_frame_equal(old[same], before[before.role == "primary"][same])

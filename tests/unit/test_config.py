@@ -133,7 +133,7 @@ def refusal(config: dict) -> str:
         ("diagnostics.features.saturation", 2.0, "^diagnostics.features.saturation is 2.0"),
         ("analysis.thresholds", ["low"], r"analysis.thresholds\[0\] is 'low': .*number"),
         ("analysis.thresholds", [1.0], "primary.threshold 0.2258 is not one of"),
-        ("analysis.equivalence_margin", 0.5, "equivalence_margin is 0.5: .*greater than 1"),
+        ("analysis.margins.losses", 0.5, "margins.losses is 0.5: .*greater than 1"),
         ("dataset.test_size", 0, "dataset.test_size is 0: .*greater than 0"),
         ("dataset.ranges.r", [1.0, -1.0], "dataset.ranges.r .*lower end 1.0 must be below"),
         ("mlflow.tracking_uri", None, "mlflow.tracking_uri is None: .*string"),
@@ -279,6 +279,7 @@ def test_the_reference_is_what_defaults_give(config):
         "batch_size": 50,
         "epochs": 2,
         "label_noise": 0.0,
+        "tuned_for": "nothing",
     }
     config["defaults"]["batch_size"] = 1000
     assert Study.from_config(config).reference | {"schedule": "constant"} == {
@@ -290,6 +291,7 @@ def test_the_reference_is_what_defaults_give(config):
         "batch_size": "full",
         "epochs": 40,
         "label_noise": 0.0,
+        "tuned_for": "nothing",
     }
 
 

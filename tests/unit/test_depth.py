@@ -115,7 +115,7 @@ def test_differences_measure_the_distance_from_a_factor_of_1():
         for arm, norms in (("none", (8, 4, 2)), ("batch", (2, 6, 18) if seed == 1 else (5, 5, 5)))
         for layer, g in enumerate(norms, start=1)
     ]
-    none, batch, d = gradient_pairs(pd.DataFrame(rows), "fan-in")
+    none, batch, d, _ = gradient_pairs(pd.DataFrame(rows), "fan-in")
     assert none == pytest.approx([2, 2]) and batch == pytest.approx([1 / 3, 1])
     assert d == pytest.approx([math.log(1.5), -math.log(2)])
     assert gradient_pairs(pd.DataFrame(rows), "unscaled")[2].shape == (0,)

@@ -144,11 +144,19 @@ def test_a_run_that_diverges_is_recorded():
 
 def test_log_ratios_are_paired_by_seed():
     rows = [
-        ("dense", "none", 2, 8),
-        ("dense", "batch", 2, 4),
-        ("dense", "batch", 1, 6),
-        ("dense", "none", 1, 2),
+        ("dense", "none", 2, 8, True),
+        ("dense", "batch", 2, 4, True),
+        ("dense", "batch", 1, 6, False),
+        ("dense", "none", 1, 2, True),
+        *(("convolutional", arm, seed, 3, True) for arm in ("none", "batch") for seed in (1, 2)),
     ]
-    table = pd.DataFrame(rows, columns=["network", "arm", "seed", "epochs_to_threshold"])
-    assert digits_pairs(table, "dense")[2] == pytest.approx([math.log(3), math.log(0.5)])
-    assert digits_pairs(table, "convolutional")[2].shape == (0,)
+    columns = ["network", "arm", "seed", "epochs_to_threshold", "reached"]
+    table = pd.DataFrame(rows, columns=columns)
+    _, _, d, (none, batch) = digits_pairs(table, "dense")
+    assert d == pytest.approx([math.log(3), math.log(0.5)])
+    assert not none.any() and list(batch) == [True, False]
+    assert digits_pairs(table, "another")[2].shape == (0,)
+    dense, convolutional, d, (of_dense, of_convolutional) = digits_pairs(table, "interaction")
+    assert d == pytest.approx([math.log(1 / 3), math.log(2)])
+    assert dense == pytest.approx([3, 0.5]) and convolutional == pytest.approx([1, 1])
+    assert list(of_dense) == [True, False] and not of_convolutional.any()

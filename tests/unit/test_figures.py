@@ -20,7 +20,7 @@ FIGURES = members.names("figures")
 # All tables of a scope, as the rules make them.
 TABLES = {"curves.parquet", "curves_thinned.parquet", "diagnostics.parquet", "experiments.csv"}
 TABLES |= {"runs.csv", "significance.csv", "sensitivity.csv", "claims.csv", "effects.csv"}
-TABLES |= {"horizon.csv", "gradients.csv", "digits.csv", "digits_curves.csv"}
+TABLES |= {"tuning.csv", "horizon.csv", "gradients.csv", "digits.csv", "digits_curves.csv"}
 ARMS = ("batch", "batch-matched", "layer-norm")
 
 

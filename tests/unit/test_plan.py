@@ -103,6 +103,7 @@ def test_names_say_what_is_not_as_in_the_article(config):
         "batch_size": 50,
         "epochs": 60,
         "label_noise": 0.1,
+        "tuned_for": "final_test_loss",
     }
     assert odd.keys() == ARTICLE.keys()
     alone = {name: replace(article, **{name: value}).name for name, value in odd.items()}
@@ -115,8 +116,10 @@ def test_names_say_what_is_not_as_in_the_article(config):
         "batch_size": "none-w7-b50",
         "epochs": "none-w7-e60",
         "label_noise": "none-w7-noise0.1",
+        "tuned_for": "none-w7-tuned-final-test-loss",
     }
-    assert replace(article, **odd).name == "none-w7-odd-shifted-sgd-lr1e-05-cosine-b50-e60-noise0.1"
+    name = "none-w7-odd-shifted-sgd-lr1e-05-cosine-b50-e60-noise0.1-tuned-final-test-loss"
+    assert replace(article, **odd).name == name
 
 
 def test_other_defaults_change_no_name(config):
@@ -353,6 +356,8 @@ def test_experiments_vary_one_setting_at_a_time(config):
         "original": set(),
         "grid": set(),
         "attribution": set(),
+        "rates": {"learning_rate", "schedule"},
+        "tuned": {"learning_rate", "schedule", "tuned_for"},
         "wide": set(),
         "dropout": set(),
         "horizon": {"epochs"},

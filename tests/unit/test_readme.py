@@ -1,7 +1,5 @@
 """The README's findings and speed table are those of the committed tables."""
 
-import re
-
 import pytest
 
 from bnstudy.files import read_csv
@@ -17,10 +15,9 @@ def test_the_generated_parts_are_up_to_date():
 def test_the_findings_are_the_published_claims():
     text = findings(ROOT / "published" / "tables")
     claims = read_csv(ROOT / "published/tables/claims.csv")
-    assert len(claims) == 5
+    assert claims.claim.nunique() == 5
     for claim in claims.itertuples():
-        assert claim.evidence in text
-        assert re.search(rf"\| {claim.claim}: .*\*\*{claim.verdict}\*\*", text)
+        assert claim.summary in text and claim.regime in text and claim.words in text
 
 
 def test_a_missing_place_is_named():

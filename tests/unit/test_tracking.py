@@ -318,14 +318,14 @@ def test_the_study_s_run_has_the_files_and_the_verdicts(tracked):
     for name in ("claims.md", "tables/claims.csv", "config.json"):
         assert artifact(folder, run, name).exists()
     assert read_json(artifact(folder, run, "config.json")) == read_json(folder / "study.json")
-    assert run.data.tags["verdict C1"] == "inconclusive"
+    assert run.data.tags["verdict C1: tuned"] == "open"
 
 
 def test_the_experiment_explains_itself_and_keeps_artifacts_in_the_study(tracked):
     folder, _ = tracked
     experiment = client_of(folder).get_experiment_by_name("study")
     note = experiment.tags["mlflow.note.content"]
-    assert "epochs_to_X" in note and "Left open." in note
+    assert "epochs_to_X" in note and "**open** 0.90 (0.80 to 1.10)" in note
     assert experiment.artifact_location == (folder / "mlruns" / "study").as_uri()
 
 

@@ -24,7 +24,9 @@ RUNS = pd.DataFrame(
         "final_mean_abs_z": 1.0,
     }
 )
-CLAIMS = pd.DataFrame({"claim": ["C1", "C2"], "verdict": ["supported", "refuted"]})
+CLAIMS = pd.DataFrame(
+    {"claim": ["C1", "C2"], "regime": "as the article ran it", "verdict": ["holds", "fails"]}
+)
 CURVES = pd.DataFrame(
     {
         "cell": "none-w300",
@@ -111,9 +113,11 @@ def test_tolerances(folders, scope, column, factor, what, expected):
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_changed_verdict_is_named_and_sets_the_exit_status(folders, scope, capsys):
     assert main(["verify", str(folders[0])]) == 0 and "agrees" in capsys.readouterr().out
-    write_csv(folders[0] / f"{scope}tables/claims.csv", CLAIMS.assign(verdict="supported"))
+    write_csv(folders[0] / f"{scope}tables/claims.csv", CLAIMS.assign(verdict="holds"))
     assert main(["verify", str(folders[0])]) == 1
-    assert "C2, verdict: refuted published, supported here" in capsys.readouterr().out
+    assert (
+        "C2 as the article ran it, verdict: fails published, holds here" in capsys.readouterr().out
+    )
 
 
 def test_a_missing_run_is_different(folders):
@@ -129,8 +133,8 @@ def test_a_snapshot_of_other_columns_is_different(folders):
 
 
 def test_effects_that_were_not_published_are_different(folders):
-    effects = pd.DataFrame("x", index=[0], columns=NO_EFFECTS.columns.union(["width", "hl_ratio"]))
-    effects = effects.assign(ratio=1.0, hl_ratio=1.0)
+    effects = pd.DataFrame("x", index=[0], columns=NO_EFFECTS.columns.union(["width"]))
+    effects = effects.assign(ratio=1.0)
     write_csv(folders[0] / "tables/effects.csv", effects)
     assert outcomes(folders)["effects of other settings"].verdict == "different"
 
@@ -166,6 +170,14 @@ def test_publishing_needs_both_scopes(folders, capsys):
     assert main(["publish", str(folders[0])]) == 2
     assert "run `make extended`" in capsys.readouterr().err
     assert (folders[1] / "claims.md").exists(), "what was published is untouched"
+
+
+def test_a_choice_at_the_edge_is_not_published(folders, capsys):
+    row = {"rank": 1, "at_edge": True, "arm": "batch", "width": 3, "batch_size": "full"}
+    row |= {"tuned_for": "final_test_loss", "schedule": "cosine", "learning_rate": 1.0}
+    write_csv(folders[0] / "extended/tables/tuning.csv", pd.DataFrame([row]))
+    assert main(["publish", str(folders[0])]) == 2
+    assert "cosine 1 is at the edge" in capsys.readouterr().err
 
 
 def test_arms_named_none_survive_the_snapshot(folders):

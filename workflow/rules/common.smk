@@ -144,6 +144,7 @@ def tables_of(scope):
         "diagnostics.parquet",
         "experiments.csv",
         "runs.csv",
+        "tuning.csv",
         *(f"{table}.csv" for table in own),
         "significance.csv",
         "sensitivity.csv",
@@ -220,6 +221,19 @@ def resumed_files(wildcards):
     return files_of(earlier, *BLOCK_FILES) if earlier else []
 
 
+def choice_of(wildcards):
+    """The file of what was chosen for a block's cell, if it is tuned."""
+    cell = block_of(wildcards).cell
+    return [f"results/tuning/{cell.name}.json"] if cell.tuned else []
+
+
+def tried_files(cell, name):
+    """The file `name` of every block from which a tuned cell's settings are chosen."""
+    return [
+        f"results/runs/{block.place}/{name}" for block in PLAN.tried(PLAN.cell(cell))
+    ]
+
+
 def own(name):
     """Settings of one of the two experiments, without its seeds; nothing where a study lacks it."""
     experiment = getattr(STUDY.experiments, name)
@@ -236,9 +250,20 @@ def tested_tables(scope):
     """The tables that the claims' tests read, as far as a scope has them."""
     return [
         table
-        for table in ("runs.csv", "gradients.csv", "digits.csv")
+        for table in ("runs.csv", "tuning.csv", "gradients.csv", "digits.csv")
         if table in tables_of(scope)
     ]
+
+
+def warn_of_edges():
+    """One line per choice of a rate that may be none; called when all is done."""
+    from bnstudy.analysis.tuning import edges
+    from bnstudy.files import read_csv
+
+    scope = SCOPES["extended" in workflow.dag_settings.targets]
+    table = Path(f"results/{scope}tables/tuning.csv")
+    for edge in edges(read_csv(table)) if table.exists() else []:
+        logger.warning(f"Tuning: {edge} (what it decides is not estimable).")
 
 
 # What tracking says of itself: of the runs and of the study, in either scope.

@@ -16,6 +16,7 @@ if workflow.is_main_process:
 
 onsuccess:
     stop_watching()
+    warn_of_edges()
     warn_if_untracked()
 
 

@@ -1,8 +1,9 @@
 """Training: a block of seeds of one cell per job, many replicates side by side.
 
-Needs: results/datasets. Makes: results/runs/<cell>/seeds_<first>/ with the curves, snapshots of the
-networks, the final state (with all that is needed to resume) and a record of settings, versions and
-time. Every experiment's runs are made here, each cell once.
+Needs: results/datasets, results/tuning for tuned cells. Makes: results/runs/<cell>/seeds_<first>/
+with the curves, snapshots of the networks, the final state (with all that is needed to resume) and
+a record of settings, versions and time. Every experiment's runs are made here, each cell once; tuned
+ones are kept in results/kept as well, so that the same choice for another cell trains nothing.
 """
 
 
@@ -39,6 +40,11 @@ rule train:
     input:
         data=lambda wildcards: dataset_of(block_of(wildcards)),
         resume_from=resumed_files,
+        choice=choice_of,
+        twins=lambda wildcards: [
+            f"results/runs/{twin.place}/record.json"
+            for twin in PLAN.twins(block_of(wildcards))
+        ],
     output:
         curves=f"results/runs/{BLOCK}/curves.parquet",
         snapshots=f"results/runs/{BLOCK}/snapshots.safetensors",

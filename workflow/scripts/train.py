@@ -5,15 +5,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 from bnstudy.logs import open_log
 
 open_log(snakemake.log[0])
-from bnstudy.experiment.block import BlockFiles, train_block
+from bnstudy.experiment.block import BlockFiles, train_block, train_block_once
 from bnstudy.experiment.schedules import log_spaced_epochs
 
-params, earlier = snakemake.params, snakemake.input.get("resume_from")
-epochs, points = params.settings["epochs"], params.snapshots
-train_block(
-    snakemake.input.data,
-    BlockFiles(*map(Path, snakemake.output)),
-    **{name: params[name] for name in ("seeds", "settings", "code")},
-    snapshot_epochs=log_spaced_epochs(epochs, points).tolist() if points else [],
-    resume_from=BlockFiles(*map(Path, earlier)) if earlier else None,
-)
+inputs, params = snakemake.input, snakemake.params
+epochs = log_spaced_epochs(params.settings["epochs"], params.snapshots).tolist()
+options = {name: params[name] for name in ("seeds", "settings", "code")}
+block = inputs.data, BlockFiles(*map(Path, snakemake.output))
+if inputs.choice:
+    kept = Path("results/kept"), Path(inputs.choice[0])
+    train_block_once(*kept, *block, **options, snapshot_epochs=epochs)
+else:
+    earlier = BlockFiles(*map(Path, inputs.resume_from)) if inputs.resume_from else None
+    train_block(*block, **options, snapshot_epochs=epochs, resume_from=earlier)

@@ -1,6 +1,7 @@
 """From the blocks' files to the tables of a scope, block by block: no table is held as a whole that
 has a row per epoch."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from bnstudy.analysis.outcomes import (
     thinned_epochs,
     threshold_columns,
 )
-from bnstudy.config.cell import SETTINGS
+from bnstudy.config.cell import ARTICLE, SETTINGS
 from bnstudy.experiment.data import thresholds as thresholds_of
 from bnstudy.files import check_digests, read_json, read_parquet
 
@@ -59,7 +60,7 @@ class BlockOfScope:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings of its runs, with the cell's name."""
-        return self.record["settings"]
+        return {"tuned_for": ARTICLE["tuned_for"], **self.record["settings"]}
 
     @property
     def dataset(self) -> Path:
@@ -135,7 +136,7 @@ def collect_runs(
     its block's training time, so that the column adds up. DamagedFile where a block's curves are
     not what its record describes.
     """
-    frames = [_runs_of_block(block, final_window, thresholds) for block in blocks]
+    frames = [outcomes_of_block(block, final_window, thresholds) for block in blocks]
     names = [name for threshold in thresholds for name in threshold_columns(threshold)]
     losses = [f"{when}_{which}_loss" for when in ("final", "last") for which in ("train", "test")]
     columns = ["run_key", "cell", *SETTINGS, "seed", "status", *losses, *names, "seconds"]
@@ -148,15 +149,19 @@ def collect_runs(
     return runs
 
 
-def _runs_of_block(
+def outcomes_of_block(
     block: BlockOfScope, final_window: int, thresholds: Sequence[float]
 ) -> pd.DataFrame:
+    """The rows of `collect_runs` on a block's runs, but for diagnostics."""
     record, settings, seeds = block.record, block.settings, sorted(block.seeds)
     check_digests([block.folder / "curves.parquet"], record["files"])
     table = block.curves()
-    train, test = (
-        table[name].to_numpy().reshape(len(seeds), -1) for name in ("train_loss", "test_loss")
+    train, test, evaluated = (
+        table[name].to_numpy().reshape(len(seeds), -1)
+        for name in ("train_loss", "test_loss", "train_loss_eval")
     )
+    if settings["schedule"] == "cosine":  # what a rate near zero leaves to settle
+        final_window = math.ceil(settings["epochs"] / 20)
     finite = np.isfinite(train).all(axis=1) & np.isfinite(test).all(axis=1)
     columns = {
         "run_key": [record["run_keys"][str(seed)] for seed in seeds],
@@ -171,7 +176,8 @@ def _runs_of_block(
     }
     for nominal, own in thresholds_of(settings["task"], thresholds).items():
         epochs, reached = threshold_columns(nominal)
-        columns[epochs], columns[reached] = epochs_to(train, own)
+        falling = evaluated if np.isfinite(evaluated).any() else train
+        columns[epochs], columns[reached] = epochs_to(falling, own)
     columns["seconds"] = record["seconds"] / len(record["seeds"])
     return pd.DataFrame(columns)
 

@@ -1,200 +1,268 @@
-"""From tables of runs to one row per test: significance.csv and sensitivity.csv.
+"""From tables of runs to one row per comparison: significance.csv and sensitivity.csv.
 
-All comparisons are paired by seed: d = ln(batch) - ln(none), and exp of its mean is the ratio that
-is reported. What is compared is said by the claims (bnstudy.analysis.hypotheses), what follows from
-it by bnstudy.analysis.decisions.
+All comparisons are paired by seed: d = ln(arm) - ln(reference), and exp of its mean is the ratio
+that is reported, with a t interval. What is compared is said by the claims
+(bnstudy.analysis.hypotheses), what follows from it by bnstudy.analysis.decisions.
 
-A run that diverged counts against its arm: of a loss and of the Jacobian's error it has the worst
-value of its cell, of epochs the budget. Features have no worst value: its pair is left out. Each
-row counts these runs, and its sentence names their number.
+A run that diverged counts against its arm: of a loss it has the worst value of its cell, of epochs
+the budget. Features have no worst value: its pair is left out. Each row counts these runs.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float64, Shaped
+from jaxtyping import Bool, Float64, Shaped
 
 from bnstudy.analysis import statistics
-from bnstudy.analysis.decisions import adjusted, decide, verdict
-from bnstudy.analysis.hypotheses import Claim, Part, all_claims
+from bnstudy.analysis.decisions import decide, direction, estimable, three_way
+from bnstudy.analysis.hypotheses import ARTICLE, Claim, Comparison, all_claims, epochs_to
 from bnstudy.analysis.outcomes import (
     REFERENCE,
-    TREATMENT,
+    cell_pairs,
     digits_pairs,
-    each_row,
     failures,
     gradient_pairs,
     grid_runs,
     log_ratio_of,
-    paired,
-    threshold_columns,
+    pair_table,
 )
-from bnstudy.analysis.statistics import Alternative, Interval, NotEstimable
+from bnstudy.analysis.statistics import NotEstimable
+from bnstudy.analysis.tuning import at_edge
 from bnstudy.analysis.wording import sentence
 from bnstudy.config.models import Analysis, StudySettings
 
 Tables = Mapping[str, pd.DataFrame]
 Row = dict[str, Any]
-Name = tuple[Any, ...]
+LogRatios = Float64[np.ndarray, " pair"]
 # Tables with pairs of their own, beside runs.csv: how they are read.
 PAIRS = {"gradients": gradient_pairs, "digits": digits_pairs}
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A part of a hypothesis, measured: the arms' values and d for each pair, ordered by seed."""
+class Measured:
+    """A comparison's pairs, ordered by seed: both values, d, and which runs are censored."""
 
-    part: Part
-    none: Shaped[np.ndarray, " pair"]
-    batch: Shaped[np.ndarray, " pair"]
-    d: Float64[np.ndarray, " pair"]
-    arm: str = TREATMENT
-    width: int | None = None
-    threshold: float | None = None
-    failed: tuple[int, int] = (0, 0)  # diverged runs of none and batch
+    reference: Shaped[np.ndarray, " pair"]
+    arm: Shaped[np.ndarray, " pair"]
+    d: LogRatios
+    censored: tuple[Bool[np.ndarray, " pair"], Bool[np.ndarray, " pair"]]
+    failed: tuple[int, int] = (0, 0)  # diverged runs
+    reason: str = ""  # why nothing can be said of them, if there is one
 
-    @property
-    def name(self) -> tuple[Any, ...]:
-        """What sets its random numbers apart from those of other comparisons."""
-        return (self.part.name, self.width, *([self.threshold] if self.threshold else []))
-
-    @property
-    def quantity(self) -> str:
-        """What is compared."""
-        return self.part.quantity.format(threshold=self.threshold)
+    def first_half(self) -> "Measured":
+        """Of the pairs."""
+        half = slice(math.ceil(len(self.d) / 2))
+        reference, arm = (censored[half] for censored in self.censored)
+        return replace(
+            self,
+            reference=self.reference[half],
+            arm=self.arm[half],
+            d=self.d[half],
+            censored=(reference, arm),
+        )
 
 
 @dataclass(frozen=True)
 class Choice:
-    """How the primary hypotheses are decided; the defaults are what was stated in advance."""
+    """How comparisons are decided; the defaults are what was stated in advance."""
 
     name: str = "as stated in advance"
     columns: Mapping[str, str] = field(default_factory=dict)  # one column instead of another
-    margin: float | None = None  # None: analysis.equivalence_margin
+    power: float = 1.0  # of the margins
     test: str = "sign-flip"
     half: bool = False  # the first half of the seeds only
+
+    def acts_on(self, comparison: Comparison) -> bool:
+        """Whether it can change anything there."""
+        return not self.columns or comparison.column in self.columns
 
 
 def alternatives(analysis: Analysis) -> list[Choice]:
     """What a reviewer would ask for instead."""
     last, train = ({"final_test_loss": name} for name in ("last_test_loss", "final_train_loss"))
+    primary = f"epochs_to_{analysis.primary.threshold:g}"
+    others = [t for t in analysis.thresholds if t != analysis.primary.threshold]
     return [
         Choice(),
+        Choice("margins' square roots", power=0.5),
+        Choice("margins squared", power=2.0),
         Choice("last epoch instead of the closing median", columns=last),
         Choice("train instead of test loss", columns=train),
-        *(Choice(f"margin {m:g}", margin=m) for m in analysis.sensitivity_margins),
+        *(Choice(f"threshold {t:g}", columns={primary: f"epochs_to_{t:g}"}) for t in others),
         Choice("Wilcoxon instead of permutation", test="Wilcoxon"),
+        Choice("t test instead of permutation", test="t"),
         Choice("half of the seeds", half=True),
     ]
 
 
 def significance(tables: Tables, study: StudySettings) -> pd.DataFrame:
-    """One row per test. `tables`: runs, gradients and digits; a missing one has nothing to tell.
+    """One row per comparison. `tables`: runs, gradients and digits; a missing one has nothing to
+    tell.
 
-    Roles: primary (decides a claim), secondary (the same at other widths), descriptive (other
-    thresholds), sensitivity (other margins), supporting (another test of the same d), trend (over
-    widths), exploratory (the other arms against none).
+    Roles: primary (the family that decides the claims), secondary (the article's settings at other
+    widths and thresholds), exploratory (other arms against none), trend (over the widths). Holm
+    adjusts within each.
     """
-    claims, analysis, runs = all_claims(), study.analysis, _runs(tables, study)
-    widths = sorted({analysis.primary.width, *runs.width})
-    rows = [
-        row
-        for claim in claims
-        for part in claim.parts
-        for row in _rows_of_part(part, tables, runs, widths, study)
-    ]
-    table = pd.DataFrame(rows + _exploratory(runs, analysis))
+    claims, runs = all_claims(study.analysis), tables.get("runs", pd.DataFrame())
+    every = (comparison for claim in claims for comparison in claim.comparisons)
+    rows = primary_rows(every, tables, study, Choice())
+    if len(runs):
+        grid = grid_runs(runs, study)
+        for role, comparisons in {
+            "secondary": _at_other_widths(claims, grid, study),
+            "exploratory": _of_other_arms(grid, study),
+        }.items():
+            rows += [_row(c, measure(c, tables, study), role, study.analysis) for c in comparisons]
+        rows += _trends(claims, grid, study)
+    table = pd.DataFrame(rows)
     table["width"] = table.width.astype("Int64")
-    table["p_holm"] = adjusted(table, claims)
-    parts = {part.name: part for claim in claims for part in claim.parts}
-    parts[ARMS.name] = ARMS
-    table["verdict"] = _verdicts(table, parts, analysis)
-    faster = _faster_everywhere(table, analysis)
+    return _decided(table, study)
+
+
+def adjusted(table: pd.DataFrame) -> pd.Series:
+    """Holm-adjusted p of the rows of significance.csv, over all rows of a role; NaN stays NaN."""
+    result = pd.Series(math.nan, index=table.index)
+    for _, rows in table.groupby("role"):
+        result[rows.index] = statistics.holm(rows.p.fillna(1).to_numpy())
+    return result.where(table.p.notna())
+
+
+def _decided(table: pd.DataFrame, study: StudySettings) -> pd.DataFrame:
+    table["p_holm"] = adjusted(table)
+    table["direction"] = [direction(row, study.analysis.alpha) for row in table.itertuples()]
     prefix = "Preview, not the study: " if study.preview else ""
-    table["sentence"] = [
-        prefix + sentence(row, parts[row.hypothesis], analysis, faster) if row.verdict else ""
-        for row in each_row(table)
-    ]
-    return table
+    table["sentence"] = [prefix + sentence(row) for row in table.itertuples()]
+    return table.drop(columns="nearest")
 
 
 def sensitivity(tables: Tables, study: StudySettings) -> pd.DataFrame:
-    """One row per claim and choice: its verdict, and whether that differs from the stated one's."""
-    claims, frames = all_claims(), []
+    """One row per claim, regime and choice: its verdict, and whether that differs from the stated
+    one's; empty where the choice cannot act."""
+    claims = all_claims(study.analysis)
+    every = [comparison for claim in claims for comparison in claim.comparisons]
+    stated, frames = primary_rows(every, tables, study, Choice()), []
     for choice in alternatives(study.analysis):
-        decided = decide(primary_rows(tables, study, claims, choice), claims, study.analysis.alpha)
-        frames.append(decided.drop(columns=["words", "figure"]).assign(choice=choice.name))
-    stated = frames[0].set_index("claim").verdict
+        acting = [choice.acts_on(comparison) for comparison in every]
+        fresh = iter(
+            primary_rows(
+                [c for c, acts in zip(every, acting, strict=True) if acts], tables, study, choice
+            )
+        )
+        rows = [next(fresh) if acts else row for row, acts in zip(stated, acting, strict=True)]
+        decided = decide(_decided(pd.DataFrame(rows), study)).assign(choice=choice.name)
+        busy = {c.claim for c, acts in zip(every, acting, strict=True) if acts}
+        frames.append(decided.assign(verdict=decided.verdict.where(decided.claim.isin(busy), "")))
     table = pd.concat(frames, ignore_index=True)
-    table["changed"] = table.verdict != table.claim.map(stated)
+    as_stated = np.tile(frames[0].verdict, len(frames))
+    table["changed"] = (table.verdict != as_stated) & (table.verdict != "")
     return table[["choice", *(column for column in table if column != "choice")]]
 
 
 def primary_rows(
-    tables: Tables, study: StudySettings, claims: Sequence[Claim], choice: Choice
-) -> pd.DataFrame:
+    comparisons: Iterable[Comparison], tables: Tables, study: StudySettings, choice: Choice
+) -> list[Row]:
     """The primary rows of `significance`, decided by `choice`."""
-    analysis, runs = study.analysis, _runs(tables, study)
-    parts = {part.name: part for claim in claims for part in claim.parts}
     rows = []
-    for part in parts.values():
-        chosen = replace(part, column=choice.columns.get(part.column, part.column))
-        comparison = _measured(chosen, tables, runs, analysis)
-        if choice.half:
-            comparison = _first_half(comparison)
-        test = choice.test if part.rule.test == "sign-flip" else part.rule.test
-        rows.append(_row(comparison, "primary", test, analysis, margin=choice.margin))
-    table = pd.DataFrame(rows)
-    table["p_holm"] = math.nan  # belongs to the conjunction; see `decide`
-    table["verdict"] = _verdicts(table, parts, analysis)
-    return table
+    for comparison in comparisons:
+        column = choice.columns.get(comparison.column, comparison.column)
+        chosen = replace(comparison, column=column)
+        measured = measure(chosen, tables, study)
+        measured = measured.first_half() if choice.half else measured
+        rows.append(_row(chosen, measured, "primary", study.analysis, choice))
+    return rows
 
 
-def _runs(tables: Tables, study: StudySettings) -> pd.DataFrame:
-    runs = tables.get("runs", pd.DataFrame())
-    if runs.empty:
-        return pd.DataFrame(columns=["arm", "width", "seed", "status"])
-    return grid_runs(runs, study)
+# --- what is compared -----------------------------------------------------------------------------
 
 
-def _verdicts(table: pd.DataFrame, parts: Mapping[str, Part], analysis: Analysis) -> list[str]:
-    return [verdict(row, parts[row.hypothesis], analysis.alpha) for row in each_row(table)]
+def measure(comparison: Comparison, tables: Tables, study: StudySettings) -> Measured:
+    """The pairs of a comparison; none where a table lacks its cells."""
+    table = tables.get(comparison.table, pd.DataFrame())
+    if table.empty:
+        none = np.empty(0)
+        return Measured(none, none, none, (none > 0, none > 0))
+    if comparison.table != "runs":
+        reference, arm, d, censored = PAIRS[comparison.table](table, comparison.of)
+        return Measured(reference, arm, d, censored)
+    arms = comparison.arm, comparison.reference
+    runs = cell_pairs(table, study, comparison.settings, *arms)
+    values = pair_table(runs, comparison.column, *arms, comparison.diverged)
+    reached = f"reached_{comparison.column.removeprefix('epochs_to_')}"
+    got = pair_table(runs, reached, *arms, "left out").reindex(values.index).fillna(1.0)
+    reference, arm = (values[name].to_numpy(float) for name in reversed(arms))
+    censored = ~got[arms[1]].to_numpy(bool), ~got[arms[0]].to_numpy(bool)
+    d, reason = log_ratio_of(reference, arm), ""
+    if at_edge(tables.get("tuning", pd.DataFrame()), comparison.settings, arms):
+        reason = "a rate was chosen at the edge of those tried"
+    return Measured(reference, arm, d, censored, failures(runs, *arms), reason)
 
 
-# --- the comparisons ------------------------------------------------------------------------------
+def _at_other_widths(
+    claims: Sequence[Claim], grid: pd.DataFrame, study: StudySettings
+) -> list[Comparison]:
+    """What the claims ask at the article's settings, at all widths and thresholds but those."""
+    primary = [c for claim in claims for c in claim.comparisons if c.regime == ARTICLE]
+    found = []
+    for comparison in (c for c in primary if c.table == "runs"):
+        by_threshold = comparison.column.startswith("epochs_to_")
+        fields = map(epochs_to, study.analysis.thresholds) if by_threshold else [{}]
+        every = [replace(comparison, **each) for each in fields]
+        found += [
+            replace(each, settings={"width": width})
+            for each in every
+            for width in sorted(set(grid.width))
+        ]
+    return [each for each in found if each not in primary]
 
 
-def _measured(part: Part, tables: Tables, runs: pd.DataFrame, analysis: Analysis) -> Comparison:
-    """What decides a part: in the primary cell of the grid, or in a table of its own."""
-    if part.table == "runs":
-        primary = analysis.primary
-        return _in_cell(part, runs, primary.width, primary.threshold)
-    table = tables.get(part.table, pd.DataFrame())
-    empty = np.empty(0)
-    none, batch, d = (empty,) * 3 if table.empty else PAIRS[part.table](table, part.of)
-    return Comparison(part, none, batch, d)
+def _of_other_arms(grid: pd.DataFrame, study: StudySettings) -> list[Comparison]:
+    """Every arm against none, where there are others than batch: epochs, and the final loss."""
+    final = {"column": "final_test_loss", "quantity": "final test loss", "margin": "losses"}
+    quantities = [*map(epochs_to, study.analysis.thresholds), final]
+    regime, found = "start and parametrisation", []
+    for width, runs in grid.groupby("width"):
+        arms = [arm for arm in dict.fromkeys(runs.arm) if arm != REFERENCE]
+        if arms != ["batch"]:
+            found += [
+                Comparison(regime, allows=(), settings={"width": width}, arm=arm, **quantity)
+                for arm in arms
+                for quantity in quantities
+            ]
+    return found
 
 
-def _in_cell(
-    part: Part, runs: pd.DataFrame, width: int, threshold: float, arm: str = TREATMENT
-) -> Comparison:
-    column, at = part.column, None
-    if part.by_threshold:
-        column, at = threshold_columns(threshold)[0], threshold
-    none, other = paired(runs, width, column, arm, part.diverged)
-    d = log_ratio_of(none, other)
-    return Comparison(part, none, other, d, arm, width, at, failures(runs, width, arm))
+def _trends(claims: Sequence[Claim], grid: pd.DataFrame, study: StudySettings) -> list[Row]:
+    """How the effects change for ten times the width: the slopes of d on log₁₀ width, one per seed.
 
-
-def _first_half(comparison: Comparison) -> Comparison:
-    half = slice(math.ceil(len(comparison.d) / 2))
-    none, batch, d = comparison.none[half], comparison.batch[half], comparison.d[half]
-    return replace(comparison, none=none, batch=batch, d=d)
+    Of epochs to the primary threshold and of the final test loss, over the widths that have all of
+    the study's seeds, joined by seed.
+    """
+    rows = []
+    for comparison in (c for claim in claims[:2] for c in claim.comparisons if c.regime == ARTICLE):
+        by_width = {}
+        for width in sorted(set(grid.width)):
+            one = replace(comparison, settings={"width": width})
+            runs = cell_pairs(grid, study, one.settings, one.arm, one.reference)
+            if runs.seed.nunique() == len(study.study_seeds):
+                pairs = pair_table(runs, one.column, one.arm, one.reference, one.diverged)
+                d = log_ratio_of(pairs[one.reference].to_numpy(), pairs[one.arm].to_numpy())
+                by_width[width] = pd.Series(d, index=pairs.index)
+        whole = pd.DataFrame(by_width).dropna()
+        slopes = np.empty(0)
+        if len(whole.columns) > 2:
+            slopes = statistics.slopes(np.log10(whole.columns.to_numpy()), whole.to_numpy())
+        nothing = np.full(len(slopes), np.nan)
+        flags = np.zeros(len(slopes), bool)
+        measured = Measured(nothing, nothing, slopes, (flags, flags))
+        words = f"{comparison.quantity}: d for ten times the width"
+        named = replace(comparison, quantity=words, settings={}, allows=())
+        rows.append(_row(named, measured, "trend", study.analysis))
+    return rows
 
 
 # --- the tests ------------------------------------------------------------------------------------
@@ -213,222 +281,92 @@ def attempt(test: Callable[[], Any]) -> tuple[Any, str]:
         return None, str(reason)
 
 
-def flip(
-    d: Float64[np.ndarray, " pair"], side: Alternative, analysis: Analysis, *name: Any
-) -> Callable[[], float]:
-    """The sign-flip test of d, with random numbers by `name`, ready to be called."""
-    return partial(_flipped, tuple(d), side, analysis.model_dump_json(), name)
+def flip(d: LogRatios, analysis: Analysis, *name: Any) -> Callable[[], float]:
+    """The two-sided sign-flip test of d, with random numbers by `name`, ready to be called."""
+    options: Any = {"resamples": analysis.permutations, "alpha": analysis.alpha}
+    return lambda: statistics.sign_flip(d, rng=generator_of(analysis, *name), **options)
 
 
-@cache
-def _flipped(d: tuple[float, ...], side: Alternative, settings: str, name: Name) -> float:
-    """Cached, since most choices of the sensitivity analysis leave most tests as they are."""
-    analysis = Analysis.model_validate_json(settings)
-    return statistics.sign_flip(np.array(d), side, **_resampling(analysis, *name))
-
-
-def _resampling(analysis: Analysis, *name: Any) -> dict[str, Any]:
-    """What the tests by random resampling are told."""
-    rng = generator_of(analysis, *name)
-    return {"rng": rng, "resamples": analysis.permutations, "alpha": analysis.alpha}
-
-
-def effect_of(d: Float64[np.ndarray, " pair"], analysis: Analysis, *name: Any) -> Row:
-    """Size of the effect, as ratios: geometric mean with BCa interval, Hodges-Lehmann with its;
-    the spread of d and the ratio that so many pairs show with a power of 0.8."""
-    return _effect_of(tuple(d), analysis.model_dump_json(), name)
-
-
-@cache
-def _effect_of(pairs: tuple[float, ...], settings: str, name: Name) -> Row:
-    d, analysis = np.array(pairs), Analysis.model_validate_json(settings)
-    confidence = 1 - analysis.alpha
-    rng = generator_of(analysis, "bootstrap", *name)
-    mean, _ = attempt(
-        lambda: statistics.bca_mean(d, confidence, resamples=analysis.bootstraps, rng=rng)
-    )
-    middle, _ = attempt(partial(statistics.hodges_lehmann, d, confidence))
-    ratios = {}
-    for prefix, interval in (("ratio", mean), ("hl_ratio", middle)):
-        interval = interval or Interval(math.nan, math.nan, math.nan)
-        ratios[prefix] = math.exp(interval.estimate)
-        ratios[f"{prefix}_low"] = math.exp(interval.low)
-        ratios[f"{prefix}_high"] = math.exp(interval.high)
+def effect_of(d: LogRatios, analysis: Analysis) -> Row:
+    """Size of the effect, as ratios: geometric mean with its t interval; spread and skewness of d;
+    the ratio that so many pairs show with a power of 0.8."""
+    mean, _ = attempt(partial(statistics.t_mean, d, 1 - analysis.alpha))
+    numbers = [math.nan] * 3 if mean is None else [mean.estimate, mean.low, mean.high]
+    ratios = dict(zip(("ratio", "ratio_low", "ratio_high"), map(math.exp, numbers), strict=True))
     spread = d.std(ddof=1) if len(d) > 1 and np.isfinite(d).all() else math.nan
     detectable = None
     if spread > 0:
         detectable, _ = attempt(
             lambda: statistics.smallest_detectable_difference(spread, len(d), analysis.alpha)
         )
+    skewness, _ = attempt(partial(statistics.skewness, d, analysis.alpha))
     return {
         "n_pairs": len(d),
         **ratios,
         "sd_log_ratio": spread,
+        "skewness": math.nan if skewness is None else skewness,
         "detectable_ratio": math.nan if detectable is None else math.exp(detectable),
     }
 
 
 def _row(
     comparison: Comparison,
+    measured: Measured,
     role: str,
-    test: str,
     analysis: Analysis,
-    *,
-    margin: float | None = None,
-    effect: Row | None = None,
-    p: Callable[[], float] | None = None,
+    choice: Choice = Choice(),
 ) -> Row:
-    """One row: `test` of a comparison; `effect` and `p` where they are not the ordinary ones."""
-    part, d, rule = comparison.part, comparison.d, comparison.part.rule
-    margin = (margin or analysis.equivalence_margin) if rule.name == "same" else math.nan
-    ordinary: dict[str, Callable[[], float]] = {
-        "sign-flip": flip(d, rule.side, analysis, *comparison.name, "sign-flip"),
-        "Wilcoxon": partial(statistics.wilcoxon, d, rule.side, alpha=analysis.alpha),
-        "TOST": lambda: statistics.tost(d, math.log(margin), analysis.alpha)[0],
-    }
-    value, reason = attempt(p or ordinary[test])
+    """One row: a comparison's pairs, effect and tests."""
+    d, censored = measured.d, measured.censored
+    margin = getattr(analysis.margins, comparison.margin) ** choice.power
+    resampling: Any = {"resamples": analysis.permutations, "alpha": analysis.alpha}
+    tails = {
+        "sign-flip": partial(
+            statistics.sign_flips, rng=generator_of(analysis, comparison.name), **resampling
+        ),
+        "Wilcoxon": partial(statistics.wilcoxon_tails, alpha=analysis.alpha),
+        "t": partial(statistics.t_tails, alpha=analysis.alpha),
+    }[choice.test]
+    never = len(d) > 0 and all(each.all() for each in censored)
+    reason = "no run reached the threshold" if never else measured.reason
+    found: dict[str, float] | None = None
+    if not reason:
+        found, reason = attempt(partial(three_way, d, margin, comparison.allows, tails))
+    left = estimable(found or {}, censored)
+    if found and not left:
+        reason = "too many runs never reached the threshold"
+    nearest = min(left, key=lambda one: left[one]) if left else ""
+    reference, arm = (int(each.sum()) for each in censored)
     return {
-        "claim": part.claim,
-        "hypothesis": part.name,
+        "claim": comparison.claim,
+        "regime": comparison.regime,
         "role": role,
         "arm": comparison.arm,
-        "reference": REFERENCE,
-        "width": comparison.width,
+        "reference": comparison.reference,
+        "width": comparison.settings.get("width"),
         "quantity": comparison.quantity,
-        "threshold": comparison.threshold or math.nan,
+        "column": comparison.column,
+        "of": comparison.of,
         "margin": margin,
-        "test": test,
-        "alternative": rule.alternative,
-        "median_none": _median(comparison.none),
-        "median_batch": _median(comparison.batch),
-        **(effect or effect_of(d, analysis, *comparison.name)),
-        "reached_none": math.nan,
-        "reached_batch": math.nan,
-        "failed_none": comparison.failed[0],
-        "failed_batch": comparison.failed[1],
-        "p": math.nan if value is None else value,
+        "allows": " or ".join(comparison.allows),
+        "median_reference": _median(measured.reference),
+        "median_arm": _median(measured.arm),
+        **effect_of(np.empty(0) if never else d, analysis),
+        "n_pairs": len(d),
+        "bound": {(True, False): "at most", (False, True): "at least"}.get(
+            (reference > 0, arm > 0), "about" if reference else ""
+        ),
+        "censored_reference": reference,
+        "censored_arm": arm,
+        "failed_reference": measured.failed[0],
+        "failed_arm": measured.failed[1],
+        **{f"p_{name.replace(' ', '_')}": p for name, p in (found or {}).items()},
+        "p": left[nearest] if left else math.nan,
+        "nearest": nearest,
+        "at_floor": bool(left) and left[nearest] <= 2 / (analysis.permutations + 1),
         "reason": reason,
     }
 
 
 def _median(values: Shaped[np.ndarray, " pair"]) -> float:
     return float(np.median(values)) if len(values) else math.nan
-
-
-def _rows_of_part(
-    part: Part, tables: Tables, runs: pd.DataFrame, widths: Sequence[int], study: StudySettings
-) -> list[Row]:
-    """All tests of one part: at every width, at every threshold or margin, and its trend."""
-    analysis = study.analysis
-    if part.table != "runs":
-        measured = _measured(part, tables, runs, analysis)
-        return [_row(measured, "primary", part.rule.test, analysis)]
-    rows = []
-    for width in widths:
-        role = "primary" if width == analysis.primary.width else "secondary"
-        if part.by_threshold:
-            for threshold in analysis.thresholds:
-                decisive = role if threshold == analysis.primary.threshold else "descriptive"
-                rows += _speed(part, runs, width, threshold, decisive, analysis)
-            continue
-        measured = _in_cell(part, runs, width, analysis.primary.threshold)
-        rows.append(_row(measured, role, part.rule.test, analysis))
-        if part.rule.name == "same":
-            rows += [
-                _row(measured, "sensitivity", part.rule.test, analysis, margin=margin)
-                for margin in analysis.sensitivity_margins
-            ]
-    return rows + (_trend(part, runs, widths, study) if part.trend else [])
-
-
-def _speed(
-    part: Part, runs: pd.DataFrame, width: int, threshold: float, role: str, analysis: Analysis
-) -> list[Row]:
-    """The tests on epochs to one threshold: sign-flip decides, the other two support it."""
-    measured = _in_cell(part, runs, width, threshold)
-    reached = paired(runs, width, threshold_columns(threshold)[1])
-    got_none, got_batch = (got.astype(bool) for got in reached)
-    pairs = measured.batch, got_batch, measured.none, got_none
-    options = _resampling(analysis, *measured.name, "log-rank")
-    logrank = partial(statistics.paired_logrank, *pairs, "greater", **options)
-    d = measured.d
-    tests: dict[str, Any] = {"sign-flip": None, "Wilcoxon": None, "paired log-rank": logrank}
-    if not got_none.any() and not got_batch.any():
-        d, tests = d[:0], dict.fromkeys([*tests], _never_reached)
-    effect = effect_of(d, analysis, *measured.name) | {"n_pairs": len(measured.d)}
-    counts = {"reached_none": int(got_none.sum()), "reached_batch": int(got_batch.sum())}
-    rows = []
-    for test, p in tests.items():
-        decisive = role if test == part.rule.test else "supporting"
-        rows.append(_row(measured, decisive, test, analysis, effect=effect, p=p) | counts)
-    return rows
-
-
-def _never_reached() -> float:
-    raise NotEstimable("no run reached the threshold")
-
-
-def _trend(
-    part: Part, runs: pd.DataFrame, widths: Sequence[int], study: StudySettings
-) -> list[Row]:
-    """Does BN's advantage grow with the width? Page's test of d, and the slope of d on log₁₀ width.
-
-    Both one-sided: d falls with the width. Over the widths that have all of the study's seeds.
-    """
-    analysis = study.analysis
-    by_width = {w: _in_cell(part, runs, w, analysis.primary.threshold).d for w in widths}
-    whole = {w: d for w, d in by_width.items() if len(d) == len(study.study_seeds)}
-    d, slopes = np.empty((0, 0)), np.empty(0)
-    if len(whole) > 2:
-        d = np.stack(list(whole.values()), axis=1)
-        slopes = statistics.slopes(np.log10(list(whole)), d)
-    named = replace(part, quantity=f"{part.trend}: d against width")
-    unknown = np.full_like(slopes, math.nan)  # a slope belongs to a seed, not to an arm
-    comparison = Comparison(named, unknown, unknown, slopes)
-    effect = effect_of(slopes, analysis, part.name, "trend")
-    tests: dict[str, Callable[[], float]] = {
-        "Page": partial(statistics.page_trend, -d, analysis.alpha),
-        "slope sign-flip": flip(slopes, "less", analysis, part.name, "trend"),
-    }
-    return [
-        _row(comparison, "trend", test, analysis, effect=effect, p=p)
-        | {"alternative": "d falls with width", "margin": math.nan}
-        for test, p in tests.items()
-    ]
-
-
-ARMS = Part("arms", "")  # the exploratory comparisons, which belong to no claim
-
-
-def _exploratory(runs: pd.DataFrame, analysis: Analysis) -> list[Row]:
-    """Every arm but none against none: epochs to each threshold, and the final test loss."""
-    speed = replace(ARMS, column="epochs_to", quantity="epochs to train loss {threshold:g}")
-    final = replace(ARMS, column="final_test_loss", quantity="final test loss")
-    quantities = [*((speed, t) for t in analysis.thresholds), (final, math.nan)]
-    rows = []
-    other = runs[~runs.arm.isin([REFERENCE, TREATMENT])]
-    for width in sorted(set(other.width)):
-        for arm in (TREATMENT, *sorted(set(other[other.width == width].arm))):
-            for part, threshold in quantities:
-                measured = _in_cell(part, runs, width, threshold, arm)
-                name = ("arms", arm, width, measured.quantity)
-                effect = effect_of(measured.d, analysis, *name)
-                p = flip(measured.d, "two-sided", analysis, *name)
-                rows.append(
-                    _row(measured, "exploratory", "sign-flip", analysis, effect=effect, p=p)
-                )
-    return rows
-
-
-def _faster_everywhere(
-    table: pd.DataFrame, analysis: Analysis
-) -> dict[tuple[str, int], tuple[int, int]]:
-    """(Part, width) → (thresholds at which BN is faster, thresholds), by unadjusted p and interval.
-
-    "Faster at all" is a conjunction: its p is the largest of the parts', without adjustment.
-    """
-    roles = ["primary", "secondary", "descriptive"]
-    decisive = table[table.threshold.notna() & table.role.isin(roles)]
-    faster = (decisive.p < analysis.alpha) & (decisive.ratio_high < 1)
-    groups: Any = faster.groupby([decisive.hypothesis, decisive.width])
-    return {key: (int(group.sum()), len(group)) for key, group in groups}

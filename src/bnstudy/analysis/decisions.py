@@ -1,119 +1,110 @@
-"""From tested comparisons to verdicts, on each comparison and on each claim.
+"""From differences of pairs to directions of comparisons, and from those to verdicts on claims.
 
-Rules: *lower* is tested by the sign-flip test of mean d = ln(batch) - ln(none), one-sided:
-supported if p < α and the interval of the ratio lies below 1, refuted if it lies above. *Moved*:
-the same, two-sided: supported if p < α and the interval excludes 1. *Same*: TOST within
-± ln(margin): equivalent if p < α, refuted if the interval lies wholly outside the margin. Else:
-inconclusive.
+**A comparison** has a margin m, the smallest ratio of interest, and three tests of the mean of
+d = ln(arm) - ln(reference): that it is *lower*, below -ln m; *higher*, above ln m; or the *same*,
+between the two (two one-sided tests, of which the larger p counts; Schuirmann 1987). Lower and
+higher are doubled, since both are looked at. The least of the three is the comparison's p. Holm
+adjusts it over the family of all primary comparisons, those that are absent or not estimable with
+p = 1; below α the direction is that one's, else it is *open*. So a refutation is tested and
+adjusted as a support is. A mean at a margin makes both neighbours right.
 
-The primary cell's hypotheses make one family, one hypothesis per claim: a conjunction enters Holm
-with the largest p of its parts, what is not estimable with p = 1, and is supported (equivalent) if
-its adjusted p is below α and all parts are, refuted if any part is. All other cells are secondary,
-adjusted within each part. Parts of a conjunction are judged by their own p.
+A claim that allows lower and same has one test against ln m instead of those two: *not higher*.
+
+Censoring must not make a direction: a run that never got to its threshold counts with the budget,
+so *same* needs pairs of which at most a tenth hold such a run, *lower* (*higher*) that no run of
+the arm (of the reference) is one.
+
+**A claim in a regime** *holds* if all of its comparisons there have a direction that it allows,
+*fails* if one has another, is *not estimable* if one of them is, else *open*.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float64
 
-from bnstudy.analysis import statistics
-from bnstudy.analysis.hypotheses import Claim, Part
-from bnstudy.analysis.outcomes import each_row
+from bnstudy.analysis.hypotheses import HIGHER, LOWER, SAME
 
-# Rows that are evidence, but decide nothing.
-UNDECIDED = ("supporting", "trend", "exploratory")
-
-
-def adjusted(table: pd.DataFrame, claims: Sequence[Claim]) -> pd.Series:
-    """Holm-adjusted p of the rows of significance.csv by which something is decided; else NaN."""
-    result = pd.Series(math.nan, index=table.index)
-    primary = table[table.role == "primary"]
-    family = holm_of_claims(primary.p.groupby(primary.claim).agg(_largest), len(claims))
-    for claim in claims:
-        if len(claim.parts) == 1:
-            result[primary.index[primary.claim == claim.name]] = family.get(claim.name, math.nan)
-    for role in ("secondary", "descriptive", "sensitivity"):
-        for _, rows in table[table.role == role].groupby("hypothesis"):
-            known = rows.p.dropna()
-            if len(known):
-                result[known.index] = statistics.holm(known.to_numpy(), m=len(rows))
-    return result
+NOT_HIGHER = "not higher"
+OPEN, NOT_ESTIMABLE = "open", "not estimable"
+CENSORED = 0.1  # share of pairs
+# Of d and shifts: p of the one-sided tests that d + shift lies below 0, and above; see sign_flips.
+Tails = Callable[[Any, Any], Float64[np.ndarray, "shift 2"]]
 
 
-def holm_of_claims(p: pd.Series, count: int) -> pd.Series:
-    """Holm-adjusted p of `count` claims from the `p` of those that were tested; NaN stays NaN."""
-    family = statistics.holm(p.fillna(1).to_numpy(), m=count)
-    return pd.Series(family, index=p.index).where(p.notna())
+def three_way(
+    d: Float64[np.ndarray, " pair"], margin: float, allows: tuple[str, ...], tails: Tails
+) -> dict[str, float]:
+    """p of each direction. Raises NotEstimable as `tails` does."""
+    m = math.log(margin)
+    [below, above_low], [below_high, above] = tails(d, np.array([m, -m]))
+    lower, higher = min(1.0, 2 * below), min(1.0, 2 * above)
+    if set(allows) == {LOWER, SAME}:
+        return {NOT_HIGHER: float(below_high), HIGHER: float(higher)}
+    return {LOWER: float(lower), SAME: float(max(above_low, below_high)), HIGHER: float(higher)}
 
 
-def _largest(p: pd.Series) -> float:
-    """NaN where one is: a conjunction with an unknown part is unknown."""
-    return float(p.max(skipna=False))
+def estimable(
+    p: Mapping[str, float], censored: tuple[Bool[np.ndarray, " pair"], Bool[np.ndarray, " pair"]]
+) -> dict[str, float]:
+    """Those of `p` that censoring leaves; `censored`: which runs of reference and arm are."""
+    reference, arm = censored
+    share = np.mean(reference | arm) if len(reference) else 0.0
+    left = dict(p)
+    if share > CENSORED:
+        left.pop(SAME, None)
+    if arm.any():
+        left.pop(LOWER, None)
+        left.pop(NOT_HIGHER, None)
+    if reference.any():
+        left.pop(HIGHER, None)
+    return left
 
 
-def verdict(row: Any, part: Part, alpha: float) -> str:
-    """The verdict on one row of significance.csv by its part's rule; empty where it decides
-    nothing."""
-    if row.role in UNDECIDED:
-        return ""
-    own = (row.role == "primary" and not part.alone) or math.isnan(row.p_holm)
-    p = row.p if own else row.p_holm
-    if math.isnan(row.p) or math.isnan(row.ratio):
-        return "not estimable"
-    match part.rule.name:
-        case "lower":
-            if p < alpha and row.ratio_high < 1:
-                return "supported"
-            return "refuted" if row.ratio_low > 1 else "inconclusive"
-        case "moved":
-            moved = p < alpha and not row.ratio_low <= 1 <= row.ratio_high
-            return "supported" if moved else "inconclusive"
-    if p < alpha:
-        return "equivalent"
-    outside = row.ratio_low > row.margin or row.ratio_high < 1 / row.margin
-    return "refuted" if outside else "inconclusive"
+def direction(row: Any, alpha: float) -> str:
+    """What a row of significance.csv shows."""
+    if math.isnan(row.p_holm):
+        return NOT_ESTIMABLE
+    return row.nearest if row.p_holm < alpha else OPEN
 
 
-def decide(rows: pd.DataFrame, claims: Sequence[Claim], alpha: float) -> pd.DataFrame:
-    """One row per claim, from the primary `rows` of a significance table.
+def verdict(directions: list[str], allows: list[tuple[str, ...]]) -> str:
+    """On a claim in a regime, from the directions of its comparisons and what each is allowed."""
+    allowed = [found in (*each, NOT_HIGHER) for found, each in zip(directions, allows, strict=True)]
+    decided = [found not in (OPEN, NOT_ESTIMABLE) for found in directions]
+    if any(known and not fits for known, fits in zip(decided, allowed, strict=True)):
+        return "fails"
+    if NOT_ESTIMABLE in directions or not directions:
+        return NOT_ESTIMABLE
+    return "holds" if all(allowed) else OPEN
 
-    Numbers are those of the part that decides: a refuted one, else the one with the largest p.
-    """
-    numbers = ["n_pairs", "ratio", "ratio_low", "ratio_high"]
-    decided = []
-    for claim in claims:
-        parts = rows[rows.claim == claim.name]
-        refuted = parts[parts.verdict == "refuted"]
-        deciding = (
-            (refuted if len(refuted) else parts).sort_values("p", na_position="last").iloc[-1]
-        )
-        decided.append(
+
+def decide(tests: pd.DataFrame) -> pd.DataFrame:
+    """claims.csv's verdicts: one row per claim and regime of the primary rows of significance.csv,
+    in their order, with the numbers of the comparison that decides: one that the claim excludes,
+    else the one with the largest p."""
+    rows = []
+    for (claim, regime), parts in tests[tests.role == "primary"].groupby(
+        ["claim", "regime"], sort=False
+    ):
+        allows = [tuple(text.split(" or ")) for text in parts.allows]
+        directions = list(parts.direction)
+        excluded = [
+            verdict([one], [each]) == "fails" for one, each in zip(directions, allows, strict=True)
+        ]
+        candidates = parts[excluded] if any(excluded) else parts
+        deciding = candidates.sort_values("p_holm", na_position="last").iloc[-1]
+        numbers = ["arm", "width", "quantity", "n_pairs", "ratio", "ratio_low", "ratio_high"]
+        rows.append(
             {
-                "claim": claim.name,
-                "words": claim.words,
-                "hypothesis": claim.hypothesis,
-                "deciding_part": deciding.hypothesis,
-                **deciding[numbers].to_dict(),
-                "p": _largest(parts.p),
-                "figure": claim.figure,
+                "claim": claim,
+                "regime": regime,
+                "verdict": verdict(directions, allows),
+                "comparisons": len(parts),
+                **deciding[[*numbers, "bound", "margin", "p_holm", "direction"]].to_dict(),
             }
         )
-    table = pd.DataFrame(decided)
-    table["p_holm"] = holm_of_claims(table.p, len(claims))
-    table["verdict"] = [
-        _conjunction(claim, set(rows[rows.claim == claim.name].verdict), row, alpha)
-        for claim, row in zip(claims, each_row(table), strict=True)
-    ]
-    return table
-
-
-def _conjunction(claim: Claim, verdicts: set[str], row: Any, alpha: float) -> str:
-    """The verdict on a claim from its parts' verdicts and its adjusted p."""
-    if "refuted" in verdicts:
-        return "refuted"
-    if math.isnan(row.p):
-        return "not estimable"
-    whole = row.p_holm < alpha and verdicts == {claim.rule.as_claimed}
-    return claim.rule.as_claimed if whole else "inconclusive"
+    return pd.DataFrame(rows)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from bnstudy.analysis.comparisons import Row, attempt, effect_of, flip
 from bnstudy.analysis.outcomes import (
+    PAIR,
     REFERENCE,
     TREATMENT,
     Diverged,
@@ -25,13 +26,13 @@ from bnstudy.analysis.outcomes import (
     log_ratio,
     log_ratio_of,
     threshold_columns,
+    with_partner,
 )
 from bnstudy.config.models import Analysis, StudySettings
 from bnstudy.experiment.data import ARTICLE_VARIANCE
 from bnstudy.experiment.schedules import log_spaced_epochs
 from bnstudy.files import read_parquet
 
-PAIR = (REFERENCE, TREATMENT)
 Cell = Mapping[str, Any]  # the settings of a cell by name
 QUANTITIES: dict[str, Diverged] = {
     "final_test_loss": "worst",
@@ -54,9 +55,9 @@ def effects(
 
     `runs`, `experiments`: the scope's tables. Compared are the cells with other settings than the
     defaults, or that the default experiments do not name; above them stands what those name, on the
-    same seeds. Runs on tuning seeds enter nothing. `arm_settings`: by arm, for the labels.
-    Quantities: final_test_loss, epochs_to (the primary threshold), test_over_train (the final
-    losses' ratio).
+    same seeds. Tuned runs, and runs on tuning seeds, enter nothing. `arm_settings`: by arm, for
+    the labels. Quantities: final_test_loss, epochs_to (the primary threshold), test_over_train (the
+    final losses' ratio).
     """
     usual = experiments[experiments.experiment.isin(study.default_experiments)].cell
     plain = has_settings(runs, study.reference)
@@ -66,7 +67,7 @@ def effects(
         epochs_to=runs[threshold_columns(study.analysis.primary.threshold)[0]],
         test_over_train=(runs.final_test_loss / runs.final_train_loss).where(finished),
     )
-    runs = runs[~runs.seed.isin(study.seeds.tuning.range)]
+    runs = runs[~runs.seed.isin(study.seeds.tuning.range) & (runs.tuned_for == "nothing")]
     widest, seeds = float(runs[runs.usual].width.max()), runs[~runs.usual].seed
     rows = []
     for cell in _compared(runs, study):
@@ -137,17 +138,17 @@ def _effects_of_cell(
 ) -> Iterator[Row]:
     """The comparisons of one cell with none among its `peers`, which have the same settings."""
     arm, width = cell["arm"], cell["width"]
-    failed = failures(peers, width, arm)
+    peers = with_partner(peers[peers.width == width], arm)
+    failed = failures(peers, arm)
     for quantity, diverged in QUANTITIES.items():
-        d = log_ratio(peers, width, quantity, arm, diverged)
-        name = ("extended", variant, width, quantity)
-        p, reason = attempt(flip(d, "two-sided", analysis, *name))
+        d = log_ratio(peers, quantity, arm, diverged)
+        p, reason = attempt(flip(d, analysis, "extended", variant, width, quantity))
         yield {
             "arm": arm,
             "reference": REFERENCE,
             "width": width,
             "quantity": quantity,
-            **effect_of(d, analysis, *name),
+            **effect_of(d, analysis),
             "failed_none": failed[0],
             "failed_arm": failed[1],
             "p": np.nan if p is None else p,
@@ -191,7 +192,7 @@ def horizon(curves: Iterable[pd.DataFrame], study: StudySettings, points: int = 
             whole = failures_as_worst(pd.concat([losses[arm] for arm in PAIR]), ARTICLE_VARIANCE)
             none, batch = np.split(whole.to_numpy(), 2)
             row: Row = {"width": width, "epochs": epochs}
-            row |= effect_of(log_ratio_of(none, batch), analysis, "horizon", width, epochs)
+            row |= effect_of(log_ratio_of(none, batch), analysis)
             row |= {f"slope_{arm}": _slope(medians[arm], epochs) for arm in PAIR}
             rows.append(row | {f"failed_{arm}": int(np.isinf(losses[arm]).sum()) for arm in PAIR})
     return pd.DataFrame(rows, columns=None if rows else HORIZON)

@@ -1,113 +1,89 @@
-"""The article's claims as data: what each of them compares, and by which rule it is decided.
+"""The article's claims as data: in which regimes each is asked, what is compared there, and which
+outcomes it allows.
 
-One file per claim in claims/; a further file there is a further claim, and one more hypothesis in
-the family that is tested.
+One file per claim in claims/; a further file there is a further claim, whose comparisons join the
+family that is tested (see bnstudy.analysis.decisions).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import ModuleType
+from typing import Any
 
-from bnstudy.analysis.outcomes import Diverged
-from bnstudy.analysis.statistics import Alternative
+from bnstudy.analysis.outcomes import REFERENCE, TREATMENT, Diverged
 from bnstudy.config import members
+from bnstudy.config.models import Analysis
+
+# Regimes that several claims are asked in; others stand in the claims' files.
+ARTICLE, TUNED, MINIBATCHES = "as the article ran it", "tuned", "minibatches"
+LOWER, SAME, HIGHER = "lower", "same", "higher"
 
 
 @dataclass(frozen=True)
-class Rule:
-    """How a comparison is tested and decided. See bnstudy.analysis.decisions for the verdicts."""
+class Comparison:
+    """Two arms under the same settings, in one quantity.
 
-    name: str
-    alternative: str  # what a small p speaks for
-    side: Alternative
-    test: str
-    as_claimed: str  # the verdict where the claim holds
-    judged: Mapping[str, str]  # what a verdict says of a comparison; the others: inconclusive
-
-
-RULES = {
-    "lower": Rule(
-        name="lower",
-        alternative="batch lower",
-        side="less",
-        test="sign-flip",
-        as_claimed="supported",
-        judged={"supported": "lower, as claimed", "refuted": "higher, against the claim"},
-    ),
-    "moved": Rule(
-        name="moved",
-        alternative="different",
-        side="two-sided",
-        test="sign-flip",
-        as_claimed="supported",
-        judged={"supported": "it moved, as claimed"},
-    ),
-    "same": Rule(
-        name="same",
-        alternative="equivalent",
-        side="two-sided",
-        test="TOST",
-        as_claimed="equivalent",
-        judged={
-            verdict: f"counting a ratio within {{margin:g}} as the same, {words}"
-            for verdict, words in {
-                "equivalent": "equivalent",
-                "refuted": "not the same",
-                "inconclusive": "inconclusive",
-            }.items()
-        },
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Part:
-    """One comparison of a hypothesis: what is compared, and how a sentence speaks of it.
-
-    `column` of runs.csv, `epochs_to` standing for the epochs to each of the study's thresholds, of
-    which the primary one decides; or `of` one setting of a table of its own (see
-    bnstudy.analysis.comparisons.PAIRS). `phrase` completes "with BN … was 0.7 times that without"
-    from the columns of significance.csv. `trend`: what its trend over widths is called, if that is
-    tested.
+    `regime`: the claim's; `column`: of runs.csv; `quantity`: how a sentence calls it. `settings`:
+    those of both cells that are not as in `defaults`; of tuned cells `tuned_for`, each arm's rate
+    and schedule being its own. Or `of` one setting of a table of its own (see
+    bnstudy.analysis.comparisons.PAIRS). `margin`: which of analysis.margins counts as the same.
+    `allows`: the directions that the claim allows.
     """
 
-    name: str
+    regime: str
+    column: str
     quantity: str
-    phrase: str = ""
-    table: str = "runs"
-    column: str = ""
-    of: str = ""
+    margin: str
+    allows: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
     diverged: Diverged = "worst"
-    trend: str = ""
+    arm: str = TREATMENT
+    reference: str = REFERENCE
+    table: str = "runs"
+    of: str = ""
     claim: str = ""
-    rule: Rule = field(default=RULES["moved"])
-    alone: bool = True  # no other part belongs to its hypothesis
 
     @property
-    def by_threshold(self) -> bool:
-        """Whether it is measured at each threshold."""
-        return self.column == "epochs_to"
+    def name(self) -> str:
+        """What sets it, and its random numbers, apart from others."""
+        settings = (f"{name} {value}" for name, value in self.settings.items())
+        parts = [self.claim, self.regime, self.arm, self.column, self.of, *settings]
+        return ", ".join(filter(None, parts))
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the article. A hypothesis with several parts is their conjunction."""
+    """A claim of the article: its words, the figure that is about it, what it is decided by."""
 
     name: str
     words: str
-    hypothesis: str
-    rule: Rule
     figure: str
-    parts: tuple[Part, ...]
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def regimes(self) -> list[str]:
+        """Those that it is asked in, in order."""
+        return list(dict.fromkeys(comparison.regime for comparison in self.comparisons))
 
 
-def all_claims() -> list[Claim]:
-    """The claims in claims/, sorted by their files' names."""
-    return [_claim(members.load("claims", name)) for name in members.names("claims")]
+def all_claims(analysis: Analysis) -> list[Claim]:
+    """The claims in claims/, sorted by their files' names, for a study's primary settings."""
+    found = []
+    for module in (members.load("claims", name) for name in members.names("claims")):
+        comparisons = (
+            Comparison(**vars(comparison) | {"claim": module.CLAIM})
+            for comparison in module.comparisons(analysis)
+        )
+        found.append(Claim(module.CLAIM, module.WORDS, module.FIGURE, tuple(comparisons)))
+    return found
 
 
-def _claim(module: ModuleType) -> Claim:
-    rule = RULES[module.RULE]
-    common = {"claim": module.CLAIM, "rule": rule, "alone": len(module.PARTS) == 1}
-    parts = tuple(Part(name, **part, **common) for name, part in module.PARTS.items())
-    return Claim(module.CLAIM, module.WORDS, module.HYPOTHESIS, rule, module.FIGURE, parts)
+def epochs_to(threshold: float, **others: Any) -> dict[str, Any]:
+    """Epochs until the train loss is at or below a threshold, as fields of a `Comparison`."""
+    column, words = f"epochs_to_{threshold:g}", f"epochs to a train loss of {threshold:g}"
+    return {
+        "column": column,
+        "quantity": words,
+        "margin": "epochs",
+        "diverged": "slowest",
+        **others,
+    }

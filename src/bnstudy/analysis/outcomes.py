@@ -20,8 +20,11 @@ REFERENCE, TREATMENT = "none", "batch"
 # or not at all, because nothing is worst (its pair is left out).
 Diverged = Literal["worst", "slowest", "left out"]
 
+PAIR = (REFERENCE, TREATMENT)
 Pair = tuple[Shaped[np.ndarray, " pair"], Shaped[np.ndarray, " pair"]]
 LogRatios = Float64[np.ndarray, " pair"]
+# Values of the reference and of the arm, d, and which runs of either are censored.
+OwnPairs = tuple[LogRatios, LogRatios, LogRatios, tuple[Any, Any]]
 
 
 def each_row(table: pd.DataFrame) -> Iterator[Any]:
@@ -80,23 +83,59 @@ def has_settings(table: pd.DataFrame, settings: Mapping[str, Any]) -> pd.Series:
     return result
 
 
-def paired(
-    runs: pd.DataFrame, width: int, column: str, arm: str = TREATMENT, diverged: Diverged = "worst"
-) -> Pair:
-    """`column` of the reference and of `arm` at `width`, for the seeds that both have, in order.
+def cell_pairs(
+    runs: pd.DataFrame,
+    study: StudySettings,
+    settings: Mapping[str, Any],
+    arm: str = TREATMENT,
+    reference: str = REFERENCE,
+) -> pd.DataFrame:
+    """The runs of two arms on the study's seeds, as far as both have them. `settings`: those of
+    both cells that are not as in `defaults`; a tuned cell has its own learning rate and schedule,
+    one with another batch size its own budget."""
+    wanted = {**study.reference, **settings}
+    free = [*(("learning_rate", "schedule") if "tuned_for" in settings else ())]
+    free += ["epochs"] if "batch_size" in settings else []
+    fixed = {name: value for name, value in wanted.items() if name not in free}
+    rows = runs[has_settings(runs, fixed) & runs.seed.isin(study.study_seeds)]
+    return with_partner(rows, arm, reference)
 
-    `runs` holds one cell per arm and width. `diverged`: see `Diverged`; `failures` says how many
-    runs did. Empty where `runs` has no such column.
+
+def with_partner(
+    runs: pd.DataFrame, arm: str = TREATMENT, reference: str = REFERENCE
+) -> pd.DataFrame:
+    """The runs of both arms whose seed both have; `runs` hold one cell per arm."""
+    both = runs[runs.arm.isin([reference, arm])]
+    return both[both.groupby("seed").arm.transform("size") == 2]
+
+
+def paired(
+    runs: pd.DataFrame,
+    column: str,
+    arm: str = TREATMENT,
+    reference: str = REFERENCE,
+    diverged: Diverged = "worst",
+) -> Pair:
+    """The columns of `pair_table`: `column` of the reference and of `arm`, ordered by seed."""
+    table = pair_table(runs, column, arm, reference, diverged)
+    return table[reference].to_numpy(), table[arm].to_numpy()
+
+
+def pair_table(
+    runs: pd.DataFrame, column: str, arm: str, reference: str, diverged: Diverged
+) -> pd.DataFrame:
+    """`column` by seed and arm, of runs as `with_partner` gives; the pairs that have both values.
+
+    `diverged`: see `Diverged`; `failures` says how many runs did. Empty where `runs` has no such
+    column.
     """
-    cell = _pairs(runs, width, arm)
-    if cell.empty or column not in cell:
-        return np.empty(0), np.empty(0)
+    if runs.empty or column not in runs:
+        return pd.DataFrame(columns=[reference, arm], dtype=float)
     if diverged == "worst":
         at_least = ARTICLE_VARIANCE if column.endswith("_loss") else 0.0
-        cell = cell.assign(**{column: failures_as_worst(cell[column], at_least)})
-    table = cell.pivot(index="seed", columns="arm", values=column)
-    table = table.reindex(columns=[REFERENCE, arm]).dropna()
-    return table[REFERENCE].to_numpy(), table[arm].to_numpy()
+        runs = runs.assign(**{column: failures_as_worst(runs[column], at_least)})
+    table = runs.pivot(index="seed", columns="arm", values=column)
+    return table.reindex(columns=[reference, arm]).dropna()
 
 
 def failures_as_worst(values: pd.Series, at_least: float) -> pd.Series:
@@ -111,25 +150,20 @@ def failures_as_worst(values: pd.Series, at_least: float) -> pd.Series:
     return values.where(finite, max(values[finite].max(), at_least))
 
 
-def failures(runs: pd.DataFrame, width: int, arm: str = TREATMENT) -> tuple[int, int]:
-    """How many runs of the reference and of `arm` diverged, among the pairs at `width`."""
-    cell = _pairs(runs, width, arm)
-    failed = cell[cell.status == "diverged"]
-    return int((failed.arm == REFERENCE).sum()), int((failed.arm == arm).sum())
-
-
-def _pairs(runs: pd.DataFrame, width: int, arm: str) -> pd.DataFrame:
-    """The runs of the reference and of `arm` at `width` whose seed both have."""
-    cell = runs[(runs.width == width) & runs.arm.isin([REFERENCE, arm])]
-    return cell[cell.groupby("seed").arm.transform("size") == 2]
+def failures(
+    runs: pd.DataFrame, arm: str = TREATMENT, reference: str = REFERENCE
+) -> tuple[int, int]:
+    """How many runs of the reference and of `arm` diverged."""
+    failed = runs[runs.status == "diverged"]
+    return int((failed.arm == reference).sum()), int((failed.arm == arm).sum())
 
 
 def log_ratio(
-    runs: pd.DataFrame, width: int, column: str, arm: str = TREATMENT, diverged: Diverged = "worst"
+    runs: pd.DataFrame, column: str, arm: str = TREATMENT, diverged: Diverged = "worst"
 ) -> LogRatios:
-    """d = ln(arm) - ln(reference) of `column` for each pair, ordered by seed. Not finite where all
-    runs diverged: the tests refuse that by name."""
-    return log_ratio_of(*paired(runs, width, column, arm, diverged))
+    """d = ln(arm) - ln(none) of `column` for each pair, ordered by seed, of runs that hold one cell
+    per arm. Not finite where all runs diverged: the tests refuse that by name."""
+    return log_ratio_of(*paired(with_partner(runs, arm), column, arm, diverged=diverged))
 
 
 def log_ratio_of(reference: Num[np.ndarray, " pair"], other: Num[np.ndarray, " pair"]) -> LogRatios:
@@ -156,29 +190,38 @@ def layer_factors(gradients: pd.DataFrame) -> pd.Series:
     return layer_factor(norms[1], norms[depth], depth)
 
 
-def gradient_pairs(
-    gradients: pd.DataFrame, initialization: str
-) -> tuple[LogRatios, LogRatios, LogRatios]:
-    """The layer factors of reference and treatment, and d = |ln treatment| - |ln reference|, by
-    seed.
+def gradient_pairs(gradients: pd.DataFrame, initialization: str) -> OwnPairs:
+    """The layer factors of reference and treatment, d = |ln treatment| - |ln reference|, by seed,
+    and that none is censored.
 
     d is below 0 where BN brings the factor nearer to 1. Not finite where a gradient vanished or
     overflowed; empty where `gradients` has no such initialization.
     """
     rows = gradients[gradients.initialization == initialization]
-    if rows.empty:
-        return np.empty(0), np.empty(0), np.empty(0)
-    factors = layer_factors(rows).unstack("arm")
-    none, batch = factors[REFERENCE].to_numpy(), factors[TREATMENT].to_numpy()
+    factors = layer_factors(rows).unstack("arm") if len(rows) else pd.DataFrame()
+    none, batch = (factors.get(arm, pd.Series(dtype=float)).to_numpy() for arm in PAIR)
     with np.errstate(divide="ignore"):
-        return none, batch, np.abs(np.log(batch)) - np.abs(np.log(none))
+        d = np.abs(np.log(batch)) - np.abs(np.log(none))
+    return none, batch, d, (np.zeros(len(d), bool), np.zeros(len(d), bool))
 
 
-def digits_pairs(digits: pd.DataFrame, network: str) -> tuple[LogRatios, LogRatios, LogRatios]:
-    """Epochs to the threshold of reference and treatment, and d = ln(treatment) - ln(reference), by
-    seed; empty where `digits` has no such network."""
+def digits_pairs(digits: pd.DataFrame, network: str) -> OwnPairs:
+    """Epochs to the threshold of reference and treatment, d = ln(treatment) - ln(reference), by
+    seed, and which never got there. `interaction`: the two ratios of the convolutional network and
+    of the dense one in their place. Empty where `digits` has no such network."""
+    if network == "interaction":
+        parts = [digits_pairs(digits, name) for name in ("dense", "convolutional")]
+        if len(parts[0][2]) != len(parts[1][2]):
+            parts = [digits_pairs(digits, "")] * 2
+        dense, convolutional = parts
+        reference, arm = np.exp(dense[2]), np.exp(convolutional[2])
+        censored = tuple(one[3][0] | one[3][1] for one in parts)
+        return reference, arm, convolutional[2] - dense[2], censored
     rows = digits[digits.network == network]
-    epochs = rows.pivot(index="seed", columns="arm", values="epochs_to_threshold")
-    epochs = epochs.reindex(columns=[REFERENCE, TREATMENT]).astype(float)
-    none, batch = epochs[REFERENCE].to_numpy(), epochs[TREATMENT].to_numpy()
-    return none, batch, np.log(batch) - np.log(none)
+    epochs, reached = (
+        rows.pivot(index="seed", columns="arm", values=name).reindex(columns=PAIR)
+        for name in ("epochs_to_threshold", "reached")
+    )
+    none, batch = (epochs[arm].to_numpy(dtype=float) for arm in PAIR)
+    censored = tuple(~reached[arm].to_numpy(dtype=bool) for arm in PAIR)
+    return none, batch, np.log(batch) - np.log(none), censored

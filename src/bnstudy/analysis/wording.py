@@ -1,104 +1,89 @@
-"""What became of the article's claims, in words: a sentence per test, a table and a page."""
+"""What became of the article's claims, in words: a sentence per comparison, tables and a page."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from bnstudy.analysis.decisions import decide
-from bnstudy.analysis.hypotheses import Part, all_claims
+from bnstudy.analysis.decisions import NOT_ESTIMABLE, OPEN, decide
+from bnstudy.analysis.hypotheses import all_claims
 from bnstudy.analysis.outcomes import each_row
-from bnstudy.config.models import Analysis, StudySettings
+from bnstudy.config.models import StudySettings
 
-JUDGEMENTS = {
-    "supported": "supported",
-    "refuted": "refuted",
-    "equivalent": "supported: equivalent",
-    "inconclusive": "left open: the evidence is inconclusive",
-    "not estimable": "left open: it is not estimable from these runs",
-}
+SUMMARY = {"holds": "holds", "fails": "fails", OPEN: "open", NOT_ESTIMABLE: "not estimable"}
 
 
-# How a diverged run counts, as the sentences say it.
-COUNTED = {
-    "worst": "they count as the worst",
-    "slowest": "they count as the slowest",
-    "left out": "their pairs are left out",
-}
-
-
-def sentence(
-    row: Any, part: Part, analysis: Analysis, faster: Mapping[tuple[str, int], tuple[int, int]]
-) -> str:
-    """One plain sentence on one decided row of significance.csv, a test of `part`.
-
-    `faster`: by part and width, at how many of how many thresholds BN is faster.
-    """
-    where = "" if pd.isna(row.width) else f"At width {row.width}, "
-    what = part.phrase.format(**row._asdict())
-    if row.verdict == "not estimable":
-        reason = row.reason or "no interval"
-        text = f"{where}the effect of BN on {what} is not estimable: {reason}"
-        return _capital(f"{text}{_diverged(row, part)}.")
-    p = f"Holm p = {row.p_holm:.2g}" if not math.isnan(row.p_holm) else f"p = {row.p:.2g}"
-    judged = part.rule.judged.get(row.verdict, "inconclusive").format(margin=row.margin)
-    text = (
-        f"{where}with BN {what} was {row.ratio:.2f} times ({_percent(analysis.alpha)} interval "
-        f"{row.ratio_low:.2f} to {row.ratio_high:.2f}, {row.n_pairs} pairs, {p}) that without: "
-        f"{judged}"
+def sentence(row: Any) -> str:
+    """One plain sentence on a row of significance.csv."""
+    where = "" if pd.isna(row.width) else f", width {row.width}"
+    what = f"{row.regime}{where}: {row.quantity}"
+    if row.direction == NOT_ESTIMABLE:
+        return _capital(f"{what} is not estimable: {row.reason or 'no interval'}{_runs(row)}.")
+    others = (
+        "" if (row.arm, row.reference) == ("batch", "none") else f" ({row.arm} / {row.reference})"
     )
-    if part.by_threshold:
-        count, total = faster[part.name, row.width]
-        text += f"; faster at {count} of {total} thresholds"
-    return _capital(f"{text}{_diverged(row, part)}.")
+    text = (
+        f"{what} with BN over without{others} {interval(row)}, {row.n_pairs} pairs, Holm "
+        f"p {p_text(row.p_holm, row.at_floor)}: {_judged(row)}"
+    )
+    return _capital(f"{text}{_runs(row)}.")
 
 
-def _diverged(row: Any, part: Part) -> str:
-    """How many runs diverged and what that means here; empty where none did."""
-    if not row.failed_none and not row.failed_batch:
-        return ""
-    counts = f"{row.failed_batch} with BN, {row.failed_none} without"
-    return f"; diverged runs: {counts}; {COUNTED[part.diverged]}"
+def _judged(row: Any) -> str:
+    margin = f" within a factor of {row.margin:.3g}"
+    text = row.direction + (margin if row.direction in ("same", "not higher") else "")
+    if not row.allows or row.direction == OPEN:
+        return text
+    fits = row.direction in (*row.allows.split(" or "), "not higher")
+    return f"{text}, {'as claimed' if fits else 'against the claim'}"
+
+
+def _runs(row: Any) -> str:
+    """How many runs never got to a threshold, or diverged; empty where none did."""
+    parts = []
+    for kind, what in (("censored", "never got there"), ("failed", "diverged")):
+        arm, reference = getattr(row, f"{kind}_arm"), getattr(row, f"{kind}_reference")
+        if arm or reference:
+            parts.append(f"; {arm} runs of {row.arm} and {reference} of {row.reference} {what}")
+    return "".join(parts)
 
 
 def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _percent(alpha: float) -> str:
-    return f"{100 * (1 - alpha):g} %"
-
-
 def claims_table(tests: pd.DataFrame, study: StudySettings) -> pd.DataFrame:
-    """claims.csv: one row per claim, from significance.csv.
+    """claims.csv: one row per claim and regime, from significance.csv.
 
-    Columns: claim, words (the article's), hypothesis, deciding_part with its n_pairs, ratio and
-    interval, p and p_holm (of the conjunction), verdict, sentence, evidence (the parts' own
-    sentences), figure.
+    Columns: claim, words (the article's), regime, verdict; of the comparison that decides: arm,
+    width, quantity, n_pairs, ratio with interval and bound, margin, p_holm, direction; evidence
+    (the sentences of all its comparisons), summary (of the claim, over its regimes), figure.
     """
-    rows = tests[tests.role == "primary"]
-    table = decide(rows, all_claims(), study.analysis.alpha)
-    prefix = "Preview, not the study: " if study.preview else ""
-    table["sentence"] = [
-        prefix + _sentence(claim, study.analysis.alpha) for claim in each_row(table)
-    ]
-    table["evidence"] = [" ".join(rows[rows.claim == claim].sentence) for claim in table.claim]
-    front = ["claim", "words", "hypothesis", "n_pairs", "deciding_part"]
-    numbers = ["ratio", "ratio_low", "ratio_high", "p", "p_holm"]
-    return table[[*front, *numbers, "verdict", "sentence", "evidence", "figure"]]
+    table, claims = decide(tests), {claim.name: claim for claim in all_claims(study.analysis)}
+    primary = tests[tests.role == "primary"]
+    evidence = primary.groupby(["claim", "regime"], sort=False).sentence.agg(" ".join)
+    table["evidence"] = [evidence[row.claim, row.regime] for row in each_row(table)]
+    table["summary"] = [summary(table[table.claim == claim]) for claim in table.claim]
+    table["figure"] = [claims[claim].figure for claim in table.claim]
+    table.insert(1, "words", [claims[claim].words for claim in table.claim])
+    return table
 
 
-def _sentence(claim: Any, alpha: float) -> str:
-    """One plain sentence on a claim."""
-    words = f"“{claim.words}” is {JUDGEMENTS[claim.verdict]}"
-    if claim.verdict == "not estimable":
-        return words + "."
-    return (
-        f"{words} (deciding: {claim.deciding_part}, ratio {claim.ratio:.2f}, "
-        f"{_percent(alpha)} interval {claim.ratio_low:.2f} to {claim.ratio_high:.2f}, "
-        f"{claim.n_pairs} pairs; Holm p = {claim.p_holm:.2g})."
-    )
+def summary(rows: pd.DataFrame) -> str:
+    """A claim in one sentence: where it holds, where it fails, where it is open."""
+    parts = []
+    for verdict, words in SUMMARY.items():
+        cells = [f"{row.regime} ({_short(row)})" for row in each_row(rows[rows.verdict == verdict])]
+        if cells:
+            parts.append(f"{words}: {', '.join(cells)}")
+    return _capital("; ".join(parts)) + "."
+
+
+def _short(row: Any) -> str:
+    """The one number that shows it."""
+    where = "" if pd.isna(row.width) else f"width {row.width:g}, "
+    number = "none" if pd.isna(row.ratio) else f"{_bound(row)}{row.ratio:.2f}"
+    return f"{where}{row.quantity}: ratio {number}"
 
 
 def claims_page(
@@ -113,56 +98,66 @@ def claims_page(
         "",
         "Generated from `tables/claims.csv` and `tables/sensitivity.csv`; every number is this "
         "study's. Ratios are with BN over without, paired by seed.",
-        "",
-        "| | the article's words | verdict | ratio (interval) | pairs | p | Holm p |",
-        "|---|---|---|---|---|---|---|",
+        *("", *matrix(table)),
     ]
-    for claim in each_row(table):
-        lines.append(
-            f"| {claim.claim} | {claim.words} | **{claim.verdict}** | {interval(claim)} | "
-            f"{claim.n_pairs} | {p_text(claim.p)} | {p_text(claim.p_holm)} |"
-        )
-    for claim in each_row(table):
-        lines += [
-            *("", f"## {claim.claim}: {claim.verdict}"),
-            *("", f"> {claim.words}"),
-            *("", f"{claim.sentence}"),
-            *("", f"Evidence ({claim.hypothesis}): {claim.evidence}"),
-            *("", changes(sensitivity[sensitivity.claim == claim.claim])),
-        ]
-        if claim.figure in captions:
-            title, text = captions[claim.figure]
-            lines += ["", f"![{title}](figures/{claim.figure}.svg)", "", f"*{title}.* {text}"]
+    for claim, rows in table.groupby("claim", sort=False):
+        first = rows.iloc[0]
+        lines += ["", f"## {claim}", "", f"> {first.words}", "", f"{first.summary}"]
+        for row in each_row(rows):
+            lines += ["", f"**{_capital(row.regime)}: {row.verdict}.** {row.evidence}"]
+        lines += ["", changes(sensitivity[sensitivity.claim == claim])]
+        if first.figure in captions:
+            title, text = captions[first.figure]
+            lines += ["", f"![{title}](figures/{first.figure}.svg)", "", f"*{title}.* {text}"]
     lines += ["", "## Sensitivity", ""]
     lines += ["What the verdicts would be had the analysis been chosen otherwise.", ""]
     return "\n".join([*lines, *_sensitivity_table(sensitivity), ""])
+
+
+def matrix(table: pd.DataFrame) -> list[str]:
+    """Claims against regimes, as a table in markdown: verdict and ratio."""
+    regimes = list(dict.fromkeys(table.regime))
+    lines = ["| | " + " | ".join(regimes) + " |", "|---" * (len(regimes) + 1) + "|"]
+    for claim, rows in table.groupby("claim", sort=False):
+        cells = {row.regime: f"**{row.verdict}** {interval(row)}" for row in each_row(rows)}
+        of_regimes = " | ".join(cells.get(regime, "") for regime in regimes)
+        lines.append(f"| {claim}: {rows.iloc[0].words} | {of_regimes} |")
+    return lines
 
 
 def changes(rows: pd.DataFrame) -> str:
     """Which of a claim's `rows` of the sensitivity table have another verdict."""
     changed = rows[rows.changed]
     if changed.empty:
-        return "None of the alternative analyses below changes this verdict."
-    parts = (f"{row.choice}: {row.verdict}" for row in each_row(changed))
-    return f"**The verdict changes** with another analysis: {'; '.join(parts)}."
+        return "None of the alternative analyses below changes a verdict on it."
+    parts = (f"{row.choice}: {row.verdict} {row.regime}" for row in each_row(changed))
+    return f"**A verdict changes** with another analysis: {'; '.join(parts)}."
 
 
 def _sensitivity_table(rows: pd.DataFrame) -> list[str]:
-    rows = rows.assign(shown=rows.verdict.where(~rows.changed, "**" + rows.verdict + "**"))
-    wide = rows.pivot(index="choice", columns="claim", values="shown")
-    lines = ["| analysis | " + " | ".join(wide.columns) + " |"]
-    lines += ["|---" * (len(wide.columns) + 1) + "|"]
-    for choice in dict.fromkeys(rows.choice):
-        lines.append(f"| {choice} | " + " | ".join(wide.loc[choice]) + " |")
+    verdicts = rows.verdict.fillna("")
+    shown = verdicts.where(~rows.changed, "**" + verdicts + "**")
+    rows = rows.assign(shown=shown, cell=rows.claim + ", " + rows.regime)
+    wide = rows.pivot(index="cell", columns="choice", values="shown")
+    choices = list(dict.fromkeys(rows.choice))
+    lines = ["| | " + " | ".join(choices) + " |", "|---" * (len(choices) + 1) + "|"]
+    for cell in dict.fromkeys(rows.cell):
+        lines.append(f"| {cell} | " + " | ".join(wide.loc[cell, choices]) + " |")
     return lines
 
 
-def interval(row: Any, ratio: str = "ratio") -> str:
-    """A ratio and its interval: the columns `ratio`, `ratio`_low and `ratio`_high of a row."""
-    estimate, low, high = (getattr(row, ratio + end) for end in ("", "_low", "_high"))
-    return "–" if pd.isna(estimate) else f"{estimate:.2f} ({low:.2f} to {high:.2f})"
+def interval(row: Any) -> str:
+    """The ratio of a row with its interval; a bound, where runs never got to the threshold."""
+    if pd.isna(row.ratio):
+        return "–"
+    return f"{_bound(row)}{row.ratio:.2f} ({row.ratio_low:.2f} to {row.ratio_high:.2f})"
 
 
-def p_text(value: float) -> str:
-    """A p-value to two digits."""
-    return "–" if pd.isna(value) else f"{value:.2g}"
+def _bound(row: Any) -> str:
+    bound = getattr(row, "bound", "")
+    return "" if pd.isna(bound) or not bound else f"{bound} "
+
+
+def p_text(value: float, at_floor: bool = False) -> str:
+    """A p-value to two digits, as "= …", or as "≤ …" at the least that the permutations give."""
+    return "–" if pd.isna(value) else f"{'≤' if at_floor else '='} {value:.2g}"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from bnstudy.analysis.tuning import edges
 from bnstudy.commands.verify import CURVES, PUBLISHED, THINNED
 from bnstudy.config.plan import SCOPES
 from bnstudy.experiment.schedules import log_spaced_epochs
@@ -25,11 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """2 where not both scopes were made."""
+    """2 where not both scopes were made, or a rate was chosen at the edge of those tried."""
     for scope in SCOPES:
         if not (arguments.results / f"{scope}claims.md").exists():
             made_by = "make extended" if scope else "make"
             print(f"no {arguments.results}/{scope}claims.md: run `{made_by}`", file=sys.stderr)
+            return 2
+        table = arguments.results / f"{scope}tables/tuning.csv"
+        if found := edges(read_csv(table)) if table.exists() else []:
+            print("not published: " + "\n".join(found), file=sys.stderr)
             return 2
     publish(arguments.results, PUBLISHED)
     return 0

@@ -35,9 +35,9 @@ class Check(NamedTuple):
 
 
 RUN = ("cell", "seed")
-TEST = ("hypothesis", "role", "arm", "width", "quantity", "threshold", "margin", "test")
+TEST = ("claim", "regime", "role", "arm", "width", "column", "of")
 EFFECT = ("variant", "arm", "width", "quantity")
-RATIOS = ("ratio", "hl_ratio")
+RATIOS = ("ratio",)
 LOSSES = ("train_loss", "test_loss")
 FINALS = ("final_train_loss", "final_test_loss")
 FEATURES = ("final_mean", "final_sat", "final_eff", "final_path", "final_jac")
@@ -52,9 +52,15 @@ CHECKS = [
     Check("digits.csv", "epochs on digits", ("network", "arm", "seed"), ("epochs_to",), 0.15),
     Check("effects.csv", "effects of other settings", EFFECT, RATIOS, 0.02),
     Check("significance.csv", "effects", TEST, RATIOS, 0.02),
-    Check("significance.csv", "verdicts of tests", TEST, VERDICT, None),
-    Check("claims.csv", "verdicts on claims", ("claim",), VERDICT, None),
-    Check("sensitivity.csv", "verdicts of other analyses", ("choice", "claim"), VERDICT, None),
+    Check("significance.csv", "directions", TEST, ("direction",), None),
+    Check("claims.csv", "verdicts on claims", ("claim", "regime"), VERDICT, None),
+    Check(
+        "sensitivity.csv",
+        "verdicts of other analyses",
+        ("choice", "claim", "regime"),
+        VERDICT,
+        None,
+    ),
 ]
 
 

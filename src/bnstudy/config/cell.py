@@ -15,6 +15,7 @@ ARTICLE: dict[str, Any] = {
     "batch_size": "full",
     "epochs": 10_000,
     "label_noise": 0.0,
+    "tuned_for": "nothing",
 }
 # What a cell's name says of a setting that is not the article's.
 NAME_PARTS = {
@@ -26,33 +27,44 @@ NAME_PARTS = {
     "batch_size": "b{}",
     "epochs": "e{}",
     "label_noise": "noise{}",
+    "tuned_for": "tuned-{}",
 }
 
 
 @dataclass(frozen=True)
 class Cell:
-    """All settings of a run but its seed."""
+    """All settings of a run but its seed.
+
+    Of a tuned cell learning rate and schedule (None here) are those that the tuning seeds chose for
+    what it is `tuned_for`, an outcome in runs.csv.
+    """
 
     task: str
     inputs: str
     arm: str
     width: int
     optimizer: str
-    learning_rate: float
-    schedule: str
+    learning_rate: float | None
+    schedule: str | None
     batch_size: int | str
     epochs: int
     label_noise: float
+    tuned_for: str = ARTICLE["tuned_for"]
 
     @cached_property
     def name(self) -> str:
         """What it is called in files: arm, width, and all that is not as in the article."""
         parts = [
-            text.format(getattr(self, setting))
+            text.format(getattr(self, setting)).replace("_", "-")
             for setting, text in NAME_PARTS.items()
-            if getattr(self, setting) != ARTICLE[setting]
+            if getattr(self, setting) not in (ARTICLE[setting], None)
         ]
         return "-".join([self.arm, f"w{self.width}", *parts])
+
+    @property
+    def tuned(self) -> bool:
+        """Whether tuning seeds choose its learning rate and schedule."""
+        return self.tuned_for != ARTICLE["tuned_for"]
 
     @property
     def data(self) -> str:

@@ -193,6 +193,11 @@ class Experiment(Section):
     """A product of lists of settings, over seeds. What is not named is as in `defaults`."""
 
     seeds: SeedChoice = "study"
+    tuned_by: str | None = Field(
+        default=None,
+        description="an experiment on other seeds whose runs choose learning rate and schedule, "
+        "for each arm and each of analysis.objectives",
+    )
     arm: Choices[Arm] = Field(description="network variants")
     task: Choices[Task] | None = None
     inputs: Choices[Inputs] | None = None
@@ -209,23 +214,27 @@ class Experiment(Section):
     def _one_budget(self) -> "Experiment":
         if self.epochs is not None and self.steps is not None:
             raise ValueError("name one budget, epochs or steps")
+        if self.tuned_by and (self.learning_rate or self.schedule):
+            raise ValueError("tuned_by chooses learning_rate and schedule; name none here")
         return self
 
-    @property
-    def size(self) -> int:
+    def size(self, objectives: list[str]) -> int:
         """Number of cells."""
-        return math.prod(len(values) for values in self.named().values())
+        return math.prod(len(values) for values in self.named(objectives).values())
 
-    def named(self) -> dict[str, list[Any]]:
+    def named(self, objectives: list[str]) -> dict[str, list[Any]]:
         """The settings that it names, a list of values each."""
-        return dict(sorted(self.model_dump(exclude={"seeds"}, exclude_none=True).items()))
+        named = self.model_dump(exclude={"seeds", "tuned_by"}, exclude_none=True)
+        return dict(sorted((named | ({"tuned_for": objectives} if self.tuned_by else {})).items()))
 
-    def combinations(self, defaults: Defaults) -> Iterator[dict[str, Any]]:
+    def combinations(self, defaults: Defaults, objectives: list[str]) -> Iterator[dict[str, Any]]:
         """The settings of each of its cells, those of `defaults` among them."""
-        named = self.named()
-        base = defaults.model_dump()
+        named = self.named(objectives)
+        base = defaults.model_dump() | {"tuned_for": ARTICLE["tuned_for"]}
         if "epochs" in named or "steps" in named:
             base |= {"epochs": None, "steps": None}
+        if self.tuned_by:
+            base |= {"learning_rate": None, "schedule": None}
         for values in product(*named.values()):
             yield base | dict(zip(named, values, strict=True))
 
@@ -320,31 +329,49 @@ class Snapshots(Section):
 class Primary(Section):
     width: Width
     threshold: PositiveFloat
+    strict_threshold: PositiveFloat = Field(description="a second one, for tuned runs")
+
+
+class Minibatches(Section):
+    width: Width
+    batch_size: int = Field(ge=2)
+
+
+class Margins(Section):
+    epochs: Ratio
+    losses: Ratio
+    features: Ratio
+    gradients: Ratio = Field(description="of the factor per layer")
 
 
 class Analysis(Section):
     final_window: PositiveInt = Field(description="epochs whose median is the final loss")
     thresholds: Annotated[Values, Field(min_length=1, max_length=100)]
-    primary: Primary = Field(description="cell and threshold that decide the claims")
+    objectives: Annotated[list[str], AfterValidator(_distinct)] = Field(
+        description="what a learning rate is chosen for: final_test_loss, epochs_to_<threshold>"
+    )
+    primary: Primary = Field(description="cell and thresholds that decide the claims")
+    minibatches: Minibatches = Field(description="the cell that decides them for minibatches")
     alpha: float = Field(ge=1e-6, lt=0.5)
-    equivalence_margin: Ratio
-    sensitivity_margins: Annotated[list[Ratio], AfterValidator(_distinct)]
+    margins: Margins = Field(description="ratios that count as the same")
     permutations: int = Field(ge=999, le=10_000_000)
     bootstraps: int = Field(ge=999, le=1_000_000)
     seed: Seed = Field(description="seed of the permutations and bootstraps")
 
     @model_validator(mode="after")
     def _settings_go_together(self) -> "Analysis":
-        if self.primary.threshold not in self.thresholds:
-            raise ValueError(
-                f"primary.threshold {self.primary.threshold} is not one of analysis.thresholds; "
-                "add it there or choose one of them"
-            )
-        if self.equivalence_margin in self.sensitivity_margins:
-            raise ValueError(
-                f"sensitivity_margins holds {self.equivalence_margin}, the equivalence_margin; "
-                "remove it there"
-            )
+        for name in ("threshold", "strict_threshold"):
+            if (value := getattr(self.primary, name)) not in self.thresholds:
+                raise ValueError(
+                    f"primary.{name} {value} is not one of analysis.thresholds; add it there or "
+                    "choose one of them"
+                )
+        known = ["final_test_loss", *(f"epochs_to_{value:g}" for value in self.thresholds)]
+        for index, name in enumerate(self.objectives):
+            if name not in known:
+                raise ValueError(
+                    f"objectives[{index}] is {name!r}, unknown; {unknown(name, known)}"
+                )
         return self
 
 
@@ -417,7 +444,9 @@ class StudySettings(Section):
     @property
     def reference(self) -> dict[str, Any]:
         """The settings beside arm and width that `defaults` give, the budget in epochs."""
-        settings = self.resolved(self.defaults.model_dump(), "defaults")
+        settings = self.resolved(
+            self.defaults.model_dump() | {"tuned_for": ARTICLE["tuned_for"]}, "defaults"
+        )
         return {name: settings[name] for name in ARTICLE}
 
     def resolved(self, settings: Mapping[str, Any], place: str) -> dict[str, Any]:
@@ -442,6 +471,12 @@ class StudySettings(Section):
                 )
         size = "full" if size == points else size
         return {**settings, "batch_size": size, "epochs": epochs}
+
+
+def _difference(wanted: Mapping[str, Any], offered: list[dict[str, Any]]) -> str:
+    """Of what is `wanted` and not `offered`, what keeps it from the nearest that is."""
+    differing = [{n: v for n, v in wanted.items() if one[n] != v} for one in offered]
+    return ", ".join(f"{name} {value}" for name, value in min(differing, key=len).items())
 
 
 class Study(StudySettings):
@@ -487,17 +522,50 @@ class Study(StudySettings):
                 )
         self.resolved(self.defaults.model_dump(), "defaults")
         for name, experiment in self.experiments.training.items():
-            if experiment.size <= MOST_JOBS:
-                for settings in experiment.combinations(self.defaults):
+            if experiment.size(self.analysis.objectives) <= MOST_JOBS:
+                for settings in self.combinations(experiment):
                     self.resolved(settings, f"experiments.{name}")
+            if experiment.tuned_by:
+                self._check_tuning(name, experiment)
         return self
+
+    def _check_tuning(self, name: str, experiment: Experiment) -> None:
+        """Whether the experiment that tunes another one can."""
+        place, source = f"experiments.{name}.tuned_by", experiment.tuned_by or ""
+        known = [n for n, other in self.experiments.training.items() if not other.tuned_by]
+        if source not in known:
+            raise ValueError(f"{place} is {source!r}, no experiment; {unknown(source, known)}")
+        tuning = self.experiments.training[source]
+        ours, theirs = self.seeds_of(experiment), self.seeds_of(tuning)
+        first = max(ours.start, theirs.start)
+        if first < min(ours.stop, theirs.stop):
+            raise ValueError(
+                f"{place}: {name} and {source} both hold seed {first}; a seed that chose a setting "
+                "must not test it: give one of them other seeds"
+            )
+        if not tuning.learning_rate and not tuning.schedule:
+            raise ValueError(f"{place}: {source} names no learning_rate and no schedule to choose")
+        if not self.analysis.objectives:
+            raise ValueError(f"{place}: analysis.objectives names nothing to choose for")
+        free = {"learning_rate": None, "schedule": None, "tuned_for": None}
+        offered = [self.resolved(c, place) | free for c in self.combinations(tuning)]
+        for settings in self.combinations(experiment):
+            if (wanted := self.resolved(settings, place) | free) not in offered:
+                raise ValueError(
+                    f"{place}: {source} has no runs with {_difference(wanted, offered)}"
+                )
+
+    def combinations(self, experiment: Experiment) -> Iterator[dict[str, Any]]:
+        """The settings of each of an experiment's cells."""
+        return experiment.combinations(self.defaults, self.analysis.objectives)
 
     @model_validator(mode="after")
     def _jobs_can_be_planned_and_held(self) -> "Study":
         """Limits that keep a slip of the hand from filling the memory; far above real studies."""
         size = self.training.block_size
         jobs = sum(
-            (math.ceil(len(self.seeds_of(experiment)) / size) + 1) * experiment.size
+            (math.ceil(len(self.seeds_of(experiment)) / size) + 1)
+            * experiment.size(self.analysis.objectives)
             for experiment in self.experiments.training.values()
         )
         if jobs > MOST_JOBS * 1.1:

@@ -8,11 +8,11 @@ so that a new seed changes no other block.
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from bnstudy.config import members
-from bnstudy.config.cell import SETTINGS, Cell
+from bnstudy.config.cell import ARTICLE, SETTINGS, Cell
 from bnstudy.config.models import Study
 
 SCOPES = ("", "extended/")  # of the default experiments; of all
@@ -37,12 +37,17 @@ class Plan:
         self.study = study
         self.size = study.training.block_size
         asked: dict[Cell, dict[str, range]] = defaultdict(dict)
+        # Tuned cell: the cells whose runs choose its learning rate and schedule.
+        self.candidates: dict[Cell, list[Cell]] = {}
+        cells_of = {name: self._cells(name) for name in study.experiments.training}
         for name, experiment in study.experiments.training.items():
-            seeds = study.seeds_of(experiment)
-            for settings in experiment.combinations(study.defaults):
-                settings = study.resolved(settings, f"experiments.{name}")
-                cell = Cell(**{setting: settings[setting] for setting in SETTINGS})
-                asked[cell][name] = seeds
+            for cell in cells_of[name]:
+                asked[cell][name] = study.seeds_of(experiment)
+                if experiment.tuned_by:
+                    alike = (
+                        c for c in cells_of[experiment.tuned_by] if _untuned(c) == _untuned(cell)
+                    )
+                    self.candidates[cell] = sorted(alike, key=_order)
         # Cell: the seeds that each experiment asks of it.
         self.cells = dict(sorted(asked.items(), key=lambda item: _order(item[0])))
         self._blocks: dict[str, list[Block]] = {}
@@ -50,6 +55,13 @@ class Plan:
         self._budgets: dict[Cell, list[int]] = defaultdict(list)
         for cell in self.cells:
             self._budgets[replace(cell, epochs=0)].append(cell.epochs)
+
+    def _cells(self, experiment: str) -> list[Cell]:
+        """The cells of an experiment."""
+        study, place = self.study, f"experiments.{experiment}"
+        combinations = study.combinations(study.experiments.training[experiment])
+        every = (study.resolved(settings, place) for settings in combinations)
+        return [Cell(**{name: settings[name] for name in SETTINGS}) for settings in every]
 
     def experiments(self, scope: str) -> list[str]:
         """The experiments of a scope."""
@@ -108,6 +120,37 @@ class Plan:
                 return earlier
         return None
 
+    def cell(self, name: str) -> Cell:
+        """The cell with this name."""
+        return self._by_name[name]
+
+    def tried(self, cell: Cell) -> list[Block]:
+        """The blocks whose runs choose the settings of a tuned cell."""
+        return [
+            Block(candidate, start)
+            for candidate in self.candidates[cell]
+            for start in self._starts([self._tuning(cell, candidate)])
+        ]
+
+    def tuning_seeds(self, cell: Cell, block: Block) -> list[int]:
+        """The seeds of a block that choose the settings of a tuned cell."""
+        return self._within(block.start, [self._tuning(cell, block.cell)])
+
+    def _tuning(self, cell: Cell, candidate: Cell) -> range:
+        experiments = self.study.experiments.training
+        source = next(
+            e.tuned_by for e in map(experiments.get, self.cells[cell]) if e and e.tuned_by
+        )
+        return self.cells[candidate][source]
+
+    def twins(self, block: Block) -> list[Block]:
+        """The blocks of the same runs that are tuned for earlier objectives: the same may have been
+        chosen for those, and is not trained twice."""
+        objectives, cell = self.study.analysis.objectives, block.cell
+        earlier = objectives[: objectives.index(cell.tuned_for)] if cell.tuned else []
+        cells = [replace(cell, tuned_for=objective) for objective in earlier]
+        return [block._replace(cell=twin) for twin in cells]
+
     def snapshots(self, block: Block) -> int:
         """Number of log-spaced epochs at which its networks are saved; 0 for tuning runs."""
         for name, seeds in self.cells[block.cell].items():
@@ -117,13 +160,17 @@ class Plan:
         return 0
 
     def job_settings(self, cell: Cell) -> dict[str, Any]:
-        """All settings of a training job. What an arm does not use is left out, so that changing it
-        leaves the arm alone; so is the block size, on which no result depends."""
+        """All settings of a training job, but for what is chosen for a tuned one. What an arm does
+        not use is left out, so that changing it leaves the arm alone; so is the block size, on
+        which no result depends."""
         study = self.study
         uses = members.declared("arms", cell.arm).get("USES", ())
+        named = {name: value for name, value in cell.values().items() if value is not None}
+        if not cell.tuned:
+            del named["tuned_for"]
         return {
             "cell": cell.name,
-            **cell.values(),
+            **named,
             "dataset": study.dataset.model_dump(),
             "arm_settings": study.arms[cell.arm],
             "task_settings": study.tasks[cell.task],
@@ -164,5 +211,13 @@ class Plan:
 
 
 def _order(cell: Cell) -> tuple[Any, ...]:
-    """Numbers by size; a full batch, which is no number, after the others."""
-    return tuple(math.inf if value == "full" else value for value in astuple(cell))
+    """Numbers by size; a full batch, which is no number, after the others; what is chosen first."""
+    values = vars(cell) | {"rate": cell.learning_rate or 0.0, "schedule": cell.schedule or ""}
+    if cell.batch_size == "full":
+        values["batch_size"] = math.inf
+    return tuple(values["rate" if name == "learning_rate" else name] for name in SETTINGS)
+
+
+def _untuned(cell: Cell) -> Cell:
+    """The settings that tuning leaves alone."""
+    return replace(cell, learning_rate=None, schedule=None, tuned_for=ARTICLE["tuned_for"])

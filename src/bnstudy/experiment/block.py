@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import platform
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ from bnstudy.experiment.data import Data, read_data
 from bnstudy.experiment.layers import build_network
 from bnstudy.experiment.training import Curves, Training
 from bnstudy.files import (
+    DamagedFile,
+    atomic,
     check_digests,
     digests,
     parquet_writer,
@@ -121,6 +124,39 @@ def train_block(
     write_json(files.record, record | {"files": digests(files[:-1])})
 
 
+def train_block_once(
+    kept: Path,
+    choice: Path,
+    dataset: str | Path,
+    files: BlockFiles,
+    *,
+    seeds: Sequence[int],
+    settings: Mapping[str, Any],
+    code: str,
+    snapshot_epochs: Sequence[int],
+) -> None:
+    """`train_block` with the settings that tuning chose, unless the same runs were trained before.
+
+    So they were where it chooses the same for two objectives, or still the same after more rates
+    were tried. `kept`: the folder where runs lie by their content; `choice`: the chosen settings.
+    """
+    settings = {**settings, **read_json(choice)}
+    keys = {seed: run_key(settings, seed, code) for seed in seeds}
+    content = [key.rpartition("-")[-1] for key in keys.values()]
+    name = hashlib.sha256(json.dumps([content, list(snapshot_epochs)]).encode()).hexdigest()[:16]
+    same = BlockFiles(*(kept / name / path.name for path in files))
+    try:
+        check_digests(same[:-1], read_json(same.record)["files"])
+        log.info("%s: trained before, see %s", settings["cell"], same.record.parent)
+    except (FileNotFoundError, DamagedFile):
+        options: Any = {"settings": settings, "code": code, "snapshot_epochs": snapshot_epochs}
+        train_block(dataset, same, seeds=seeds, **options)
+    for source, path in zip(same[:-1], files[:-1], strict=True):
+        with atomic(path) as temporary:
+            shutil.copyfile(source, temporary)
+    write_json(files.record, read_json(same.record) | {"settings": settings, "run_keys": keys})
+
+
 def make_training(data: Data, settings: Mapping[str, Any]) -> Training:
     """The untrained networks of a job on their data."""
     inputs = torch.from_numpy(data.train_inputs)
@@ -196,8 +232,8 @@ def curves_table(
 
 
 def run_key(settings: Mapping[str, Any], seed: int, code: str) -> str:
-    """A run's name, made of all that determines its result."""
-    free = ("cell", "device")  # the name of the rest; what no result depends on
+    """A run's name, made of all that determines its result; the last part is without the cell's."""
+    free = ("cell", "device", "tuned_for")  # the name of the rest; what no result depends on
     matter = {n: v for n, v in settings.items() if n not in free and v != USUAL.get(n)}
     content = json.dumps([matter, code], sort_keys=True).encode()
     return f"{settings['cell']}-s{seed}-{hashlib.sha256(content).hexdigest()[:12]}"

@@ -1,4 +1,4 @@
-"""Gradients against depth at initialisation, with and without BN: what hypothesis H4 measures.
+"""Gradients against depth at initialisation, with and without BN: what claim C4 is decided by.
 
 A stack of D hidden layers without biases, on the article's data and summed squared loss:
 

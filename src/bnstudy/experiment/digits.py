@@ -1,4 +1,4 @@
-"""Two small networks on the 8 × 8 digits, with and without BN: what hypothesis H5 measures.
+"""Two small networks on the 8 × 8 digits, with and without BN: what claim C5 is decided by.
 
 Plain PyTorch, float32, as anyone would write it: `nn.BatchNorm1d` and `2d` with their defaults
 before each tanh, cross-entropy, Adam on minibatches. The data are the 1797 images that come with

@@ -21,7 +21,8 @@ def rate(schedule: str, learning_rate: float, step: int, steps: int) -> float:
 
 
 def log_spaced_epochs(epochs: int, points: int) -> Int64[np.ndarray, " epoch"]:
-    """At most `points` epochs in [0, epochs), evenly spaced in log(1 + epoch), ends included.
+    """At most `points` epochs in [0, epochs), evenly spaced in log(1 + epoch), ends included; none
+    of 0 points.
 
     Sorted and distinct. Where log spacing would put several points on one epoch (the first dozens),
     that epoch is named once, so the result can be shorter than `points`.

@@ -16,18 +16,25 @@ class Caption(NamedTuple):
 # The tables that the report shows.
 TABLES = {
     "claims": Caption(
-        "Claims", "One row per claim of the article: verdict, deciding part, evidence."
+        "Claims", "One row per claim and regime: verdict, deciding comparison, evidence."
     ),
     "significance": Caption(
-        "All tests",
-        "One row per test: effect with intervals, p, Holm-adjusted p, verdict, sentence. Ratios "
-        "are with BN over without, paired by seed. Roles: primary (decides a claim), secondary "
-        "(other widths), descriptive (other thresholds), sensitivity (other margins), supporting "
-        "(another test of the same differences), trend (over the widths), exploratory (other "
-        "arms).",
+        "All comparisons",
+        "One row per comparison: effect with t interval, p of lower, same and higher, the least of "
+        "them adjusted by Holm, direction, sentence. Ratios are of an arm over its reference, "
+        "paired by seed. Roles: primary (decides a claim in a regime), secondary (the article's "
+        "settings at other widths and thresholds), exploratory (other arms), trend (over the "
+        "widths).",
     ),
     "sensitivity": Caption(
-        "Other analyses", "One row per claim and choice of analysis: the verdict it would give."
+        "Other analyses",
+        "One row per claim, regime and choice of analysis: the verdict it would give; empty where "
+        "the choice cannot act.",
+    ),
+    "tuning": Caption(
+        "Tuning",
+        "One row per tuned cell and rate and schedule tried: geometric mean of the outcome over "
+        "the tuning seeds, rank, how often tuning seeds drawn anew would choose it.",
     ),
     "experiments": Caption(
         "Experiments", "One row per experiment and cell: its name, the seeds, the settings."
@@ -91,7 +98,7 @@ def _settings(study: Study) -> dict[str, Any]:
         "width": analysis.primary.width,
         "epochs": study.reference["epochs"],
         "final_window": analysis.final_window,
-        "margin": analysis.equivalence_margin,
+        "margin": analysis.margins.losses,
         "saturation": study.diagnostics.get("features", {}).get("saturation", _Absent()),
         "depth": depth.depth if depth else _Absent(),
         "depth_width": depth.width if depth else _Absent(),

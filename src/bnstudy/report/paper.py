@@ -14,6 +14,8 @@ from typing import Any
 import pandas as pd
 import typst
 
+from bnstudy.analysis.hypotheses import ARTICLE
+from bnstudy.analysis.infimum import infimum
 from bnstudy.analysis.outcomes import REFERENCE, TREATMENT, each_row, grid_runs
 from bnstudy.analysis.wording import changes, interval, p_text
 from bnstudy.config import members
@@ -23,8 +25,15 @@ from bnstudy.report.captions import Caption
 
 Rows = list[dict[str, Any]]
 # Columns of significance.csv that the paper prints as they are, and to three digits.
-TEXTS = ("claim", "hypothesis", "arm", "quantity", "test", "alternative", "verdict")
-NUMBERS = ("median_none", "median_batch", "sd_log_ratio", "detectable_ratio")
+TEXTS = ("claim", "regime", "arm", "reference", "quantity", "allows", "direction")
+NUMBERS = (
+    "median_reference",
+    "median_arm",
+    "sd_log_ratio",
+    "skewness",
+    "detectable_ratio",
+    "margin",
+)
 EFFECTS = ("final_test_loss", "epochs_to", "test_over_train")
 PLACED = re.compile(r'study-figure\("(\w+)"')  # a figure's place in paper/*.typ
 
@@ -43,8 +52,8 @@ def contents(
     study = StudySettings(**{name: settings[name] for name in StudySettings.model_fields})
     tests, runs = tables["significance"], tables["runs"]
     grid = grid_runs(runs, study)
-    by_width = tests[tests.role.isin(["primary", "secondary"]) & tests.width.notna()]
-    by_width = by_width.sort_values(["hypothesis", "width"])
+    at_widths = tests[(tests.regime == ARTICLE) & tests.width.notna()].sort_values("width")
+    first = f"epochs_to_{study.analysis.primary.threshold:g}"
     return {
         "settings": settings,
         "reference": study.reference,
@@ -54,13 +63,15 @@ def contents(
         "trained": _trained(tables["experiments"], list(settings["experiments"]), study),
         "claims": _claims(tables["claims"], tests, tables["sensitivity"]),
         "parts": _tests(tests[tests.role == "primary"]),
-        "speed": _tests(by_width[by_width.hypothesis == "H1"]),
-        "final": _tests(by_width[by_width.hypothesis == "H2a"]),
-        "inside": _tests(by_width[~by_width.hypothesis.isin(["H1", "H2a"])]),
+        "speed": _tests(at_widths[at_widths.column == first]),
+        "final": _tests(at_widths[at_widths.claim == "C2"]),
+        "inside": _tests(at_widths[at_widths.claim == "C3"]),
         "diagnostics": _diagnostics(grid[grid.width == study.analysis.primary.width]),
-        "trends": _trends(tests),
+        "trends": _tests(tests[tests.role == "trend"]),
         "arms": _arms(tests, study.analysis.primary.threshold),
         "sensitivity": _sensitivity(tables["sensitivity"]),
+        "tuned": int((runs.tuned_for != "nothing").sum()),
+        "infimum": [[f"{e:g}", f"{loss:.2g}"] for e, loss in infimum().items()],
         "runs": {"trained": len(runs), "diverged": int((runs.status == "diverged").sum())},
         "effects": _effects(tables["effects"]),
         "horizon": _horizon(tables["horizon"]),
@@ -119,7 +130,7 @@ def _experiment(name: str, cells: pd.DataFrame, study: StudySettings) -> dict[st
     changed = [
         f"{setting.replace('_', ' ')} {_listed(cells[setting])}"
         for setting, default in study.reference.items()
-        if set(cells[setting].astype(str)) != {str(default)}
+        if set(cells[setting].dropna().astype(str)) - {str(default)}
         and setting not in ("task", "optimizer")
     ]
     seeds = cells[["first_seed", "seeds"]].drop_duplicates().itertuples()
@@ -144,23 +155,26 @@ def _label(arm: str) -> str:
 
 
 def _claims(claims: pd.DataFrame, tests: pd.DataFrame, sensitivity: pd.DataFrame) -> Rows:
-    """One entry per claim: the verdict, its numbers and sentences, what would change it, and what
-    supporting tests of the primary cell's differences give."""
+    """One entry per claim: its words, where it holds, what would change that, and an entry per
+    regime: the verdict, its numbers and sentences."""
     rows = []
-    for claim in each_row(claims):
-        of_claim = tests[tests.claim == claim.claim]
-        primary = of_claim[of_claim.role == "primary"]
-        same = of_claim.width.isin(primary.width) & of_claim.threshold.isin(primary.threshold)
-        row = claim._asdict() | {
-            "pairs": f"{claim.n_pairs:g}",
-            "ratio": interval(claim),
-            "p": p_text(claim.p),
-            "p_holm": p_text(claim.p_holm),
-            "evidence": list(primary.sentence),
-            "supporting": _tests(of_claim[same & (of_claim.role == "supporting")]),
-            "changes": changes(sensitivity[sensitivity.claim == claim.claim]).replace("**", ""),
-        }
-        rows.append({name: v for name, v in row.items() if isinstance(v, (str, list))})
+    for claim, cells in claims.groupby("claim", sort=False):
+        first = cells.iloc[0]
+        regimes = [
+            {
+                "regime": row.regime,
+                "verdict": row.verdict,
+                "ratio": interval(row),
+                "pairs": f"{row.n_pairs:g}",
+                "p": p_text(row.p_holm).removeprefix("= "),
+                "decided_by": row.quantity,
+                "evidence": row.evidence,
+            }
+            for row in each_row(cells)
+        ]
+        texts = {name: str(first[name]) for name in ("words", "summary", "figure")}
+        changed = changes(sensitivity[sensitivity.claim == claim]).replace("**", "")
+        rows.append({"claim": claim, **texts, "regimes": regimes, "changes": changed})
     return rows
 
 
@@ -173,8 +187,7 @@ def _tests(tests: pd.DataFrame) -> Rows:
             "width": f"{row.width:g}",
             "pairs": f"{row.n_pairs:g}",
             "ratio": interval(row),
-            "hl_ratio": interval(row, "hl_ratio"),
-            "p": p_text(row.p),
+            "p": p_text(row.p_holm, row.at_floor).removeprefix("= "),
         }
         for row in each_row(tests)
     ]
@@ -199,31 +212,23 @@ def _diagnostics(runs: pd.DataFrame) -> Rows:
     ]
 
 
-def _trends(tests: pd.DataFrame) -> Rows:
-    """BN's effect against width: the factor by which the ratio changes for ten times the width, and
-    Page's test."""
-    trends = tests[tests.role == "trend"]
-    slopes = _tests(trends[trends.test == "slope sign-flip"])
-    pages = _tests(trends[trends.test == "Page"])
-    return [slope | {"page_p": page["p"]} for slope, page in zip(slopes, pages, strict=True)]
-
-
 def _arms(tests: pd.DataFrame, threshold: float) -> Rows:
     """Every arm against none, by width and arm: epochs to the threshold, final test loss."""
-    arms = tests[tests.hypothesis == "arms"]
-    speed, final = (_tests(arms[w]) for w in (arms.threshold == threshold, arms.threshold.isna()))
+    arms = tests[tests.role == "exploratory"]
+    columns = f"epochs_to_{threshold:g}", "final_test_loss"
+    speed, final = (_tests(arms[arms.column == column]) for column in columns)
     return [end | {"speed": start} for start, end in zip(speed, final, strict=True)]
 
 
 def _sensitivity(table: pd.DataFrame) -> dict[str, Any]:
     """Verdicts under every choice of analysis, and which differ from the stated one's."""
-    claims = list(dict.fromkeys(table.claim))
+    table = table.assign(cell=table.claim + ", " + table.regime)
     rows = []
-    for choice, of_choice in table.groupby("choice", sort=False):
-        verdicts = each_row(of_choice.set_index("claim").loc[claims])
-        cells = [{"verdict": row.verdict, "changed": bool(row.changed)} for row in verdicts]
-        rows.append({"choice": choice, "cells": cells})
-    return {"claims": claims, "rows": rows}
+    for cell, of_cell in table.groupby("cell", sort=False):
+        verdicts = of_cell.fillna({"verdict": ""})
+        cells = [{"verdict": r.verdict, "changed": bool(r.changed)} for r in each_row(verdicts)]
+        rows.append({"cell": cell, "cells": cells})
+    return {"choices": list(dict.fromkeys(table.choice)), "rows": rows}
 
 
 def _effects(effects: pd.DataFrame) -> Rows:

@@ -10,7 +10,6 @@ from pathlib import Path
 import yaml
 
 from bnstudy.analysis.outcomes import each_row
-from bnstudy.analysis.wording import interval, p_text
 from bnstudy.config.models import Study
 from bnstudy.files import atomic, read_csv
 from bnstudy.report.captions import captions
@@ -30,7 +29,7 @@ def write(root: Path) -> None:
 def parts(root: Path) -> dict[str, str]:
     """The generated parts, from the committed tables of the repository in `root`."""
     return {
-        "figure": figure(root, "loss_curves"),
+        "figure": figure(root, "claims_matrix"),
         "findings": findings(root / "published" / "tables"),
         "speed": (root / "benchmarks" / "results" / "short.md").read_text().strip(),
     }
@@ -54,24 +53,7 @@ def figure(root: Path, name: str) -> str:
 
 
 def findings(tables: Path) -> str:
-    """The claims with their verdicts, and the main two comparisons over the widths."""
-    claims, tests = (read_csv(tables / f"{name}.csv") for name in ("claims", "significance"))
-    lines = ["| the article's claim | verdict | ratio, BN / without (interval) | Holm p |"]
-    lines.append("|---|---|---|---|")
-    for claim in each_row(claims):
-        lines.append(
-            f"| {claim.claim}: {claim.words} | **{claim.verdict}** | "
-            f"{claim.deciding_part}: {interval(claim)} | {p_text(claim.p_holm)} |"
-        )
-    lines += ["", *(f"- **{claim.claim}.** {claim.evidence}" for claim in each_row(claims)), ""]
-    lines.append(
-        "Over the widths (the verdicts of the primary width decide, the others are secondary):"
-    )
-    decided = tests[tests.role.isin(["primary", "secondary"])]
-    speed, final = (decided[decided.hypothesis == h].set_index("width") for h in ("H1", "H2a"))
-    lines += ["", f"| width | {speed.quantity.iloc[0]} | {final.quantity.iloc[0]} |"]
-    lines.append("|---|---|---|")
-    for width in sorted(speed.index):
-        cells = (f"{interval(t.loc[width])}: {t.verdict[width]}" for t in (speed, final))
-        lines.append(f"| {width:g} | {' | '.join(cells)} |")
+    """A line on each claim: where it holds, where it fails."""
+    claims = read_csv(tables / "claims.csv").drop_duplicates("claim")
+    lines = (f"- **{row.claim}.** “{row.words}”: {row.summary}" for row in each_row(claims))
     return "\n".join(lines)

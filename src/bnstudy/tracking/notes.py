@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from bnstudy.analysis.outcomes import REFERENCE, each_row, threshold_columns
+from bnstudy.analysis.wording import matrix
 from bnstudy.config.models import StudySettings
 from bnstudy.report.style import look
 
@@ -128,5 +129,4 @@ def _title(row: Mapping[Any, Any], study: StudySettings) -> str:
 
 
 def _verdicts(claims: pd.DataFrame) -> str:
-    rows = [f"| {row.claim} | **{row.verdict}** | {row.sentence} |" for row in each_row(claims)]
-    return "\n".join(["| claim | verdict | |", "|---|---|---|", *rows])
+    return "\n".join(matrix(claims))

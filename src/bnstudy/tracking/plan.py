@@ -27,7 +27,7 @@ import pandas as pd
 from mlflow.entities import DatasetInput
 
 from bnstudy.analysis.outcomes import REFERENCE, each_row, log_ratio
-from bnstudy.config.cell import SETTINGS
+from bnstudy.config.cell import ARTICLE, SETTINGS
 from bnstudy.config.models import Study
 from bnstudy.experiment.schedules import log_spaced_epochs
 from bnstudy.files import check_digests, digest_files, read_json, read_parquet, write_json
@@ -146,11 +146,17 @@ def expected_runs(
     runs = runs.assign(parent=runs.run_key.map(cell_key))
     runs["counted"] = _counted(runs, sources.study)
     runs["typical"] = _typical(runs, sources.experiments)
-    others = [setting for setting in SETTINGS if setting not in ("arm", "width")]
+    # of tuned cells each arm has its own rate and schedule
+    fixed = runs.tuned_for == ARTICLE["tuned_for"]
+    others = [
+        runs[name].where(fixed) if name in ("learning_rate", "schedule") else runs[name]
+        for name in SETTINGS
+        if name not in ("arm", "width")
+    ]
     runs["wanted"] = runs.cell.isin(cells)
     parents = [
         _cell(group, peers, sources, progress.get(group.cell.iloc[0]))
-        for _, peers in runs.groupby(others, sort=False)
+        for _, peers in runs.groupby(others, sort=False, dropna=False)
         for _, group in peers[peers.wanted].groupby("parent", sort=False)
     ]
     return parents + [_seed(row, sources) for row in runs[runs.wanted].to_dict("records")]
@@ -283,7 +289,7 @@ def _summary(runs: pd.DataFrame, peers: pd.DataFrame) -> dict[str, float]:
         summary |= {f"{name}{suffix}": value for name, value in quartiles.items()}
     arm, width = runs.arm.iloc[0], int(runs.width.iloc[0])
     if arm != REFERENCE:
-        ratios = log_ratio(peers, width, "final_test_loss", arm)
+        ratios = log_ratio(peers[peers.width == width], "final_test_loss", arm)
         if len(ratios):
             summary[f"test_loss_over_{REFERENCE}"] = float(np.exp(ratios.mean()))
     return summary | {"runs": len(runs), "diverged": int((runs.status != "finished").sum())}
@@ -321,7 +327,7 @@ def expected_study(
     name = scope.strip("/") or "default"
     tags = {"study": study.mlflow.experiment, "scope": name, "config_digest": _digest(settings)}
     if claims is not None:
-        tags |= {f"verdict {row.claim}": row.verdict for row in each_row(claims)}
+        tags |= {f"verdict {row.claim}: {row.regime}": row.verdict for row in each_row(claims)}
     times = [round(path.stat().st_mtime * 1000) for path in files]
     return TrackedRun(
         key=f"study-{name}-{hashlib.sha256(keys.encode()).hexdigest()[:12]}",
@@ -362,7 +368,7 @@ def _recorded(
     MLflow stores infinity as 1.8e308, which would pass for a loss and ruin every axis: a value that
     is not finite is named in a tag, and a gap in the table. One that is missing (NaN) is a gap.
     """
-    settings = records[0]["settings"]
+    settings = {"tuned_for": ARTICLE["tuned_for"], **records[0]["settings"]}
     finite = {name: float(v) for name, v in metrics.items() if abs(v) < float("inf")}
     others = [
         f"{name} = {v}" for name, v in metrics.items() if name not in finite and not np.isnan(v)

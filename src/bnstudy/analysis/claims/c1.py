@@ -1,16 +1,29 @@
-"""C1: faster. Epochs until the train loss is at or below a threshold; never: the budget."""
+"""C1: faster. Epochs until the train loss is at or below a threshold; never: the budget.
+
+Minibatches: the train loss in evaluation mode, after each epoch.
+"""
+
+from bnstudy.analysis.hypotheses import ARTICLE, LOWER, MINIBATCHES, TUNED, Comparison, epochs_to
+from bnstudy.config.models import Analysis
 
 CLAIM = "C1"
 WORDS = "BN makes the model converge faster"
-HYPOTHESIS = "H1"
-RULE = "lower"
 FIGURE = "epochs_ratio"
-PARTS = {
-    "H1": {
-        "column": "epochs_to",
-        "quantity": "epochs to train loss {threshold:g}",
-        "phrase": "the number of epochs needed to reach a train loss of {threshold:g}",
-        "diverged": "slowest",
-        "trend": "epochs to the primary threshold",
-    }
-}
+
+
+def comparisons(analysis: Analysis) -> list[Comparison]:
+    """At the article's settings; each arm at its best for the threshold; with minibatches."""
+    primary, minibatches = analysis.primary, analysis.minibatches
+
+    def faster(regime: str, threshold: float, **settings: object) -> Comparison:
+        to = epochs_to(threshold)
+        if regime != ARTICLE:
+            settings["tuned_for"] = to["column"]
+        return Comparison(regime, allows=(LOWER,), settings=settings, **to)
+
+    return [
+        faster(ARTICLE, primary.threshold, width=primary.width),
+        faster(TUNED, primary.threshold, width=primary.width),
+        faster(TUNED, primary.strict_threshold, width=primary.width),
+        faster(MINIBATCHES, primary.threshold, **minibatches.model_dump()),
+    ]

@@ -1,24 +1,24 @@
 """C5: any layer. Epochs until the validation loss is at or below a threshold, of a dense and of a
-convolutional network."""
+convolutional network, and whether BN does the same to both."""
+
+from bnstudy.analysis.hypotheses import LOWER, SAME, Comparison
+from bnstudy.config.models import Analysis
 
 CLAIM = "C5"
 WORDS = "BN suits fully connected and convolutional layers alike"
-HYPOTHESIS = "H5"
-RULE = "lower"
 FIGURE = "digits"
-PARTS = {
-    "H5a": {
-        "table": "digits",
-        "of": "dense",
-        "quantity": "epochs to the validation loss, dense network on digits",
-        "phrase": "the number of epochs a dense network needed on digits",
-        "diverged": "slowest",
-    },
-    "H5b": {
-        "table": "digits",
-        "of": "convolutional",
-        "quantity": "epochs to the validation loss, convolutional network on digits",
-        "phrase": "the number of epochs a convolutional network needed on digits",
-        "diverged": "slowest",
-    },
-}
+
+
+def comparisons(analysis: Analysis) -> list[Comparison]:
+    """Neither slower; and the ratio of the two ratios the same."""
+    epochs = "epochs to the validation loss on digits"
+    return [
+        Comparison(
+            "digits", "epochs", f"{epochs}, {words}", "epochs", allows, table="digits", of=of
+        )
+        for of, words, allows in (
+            ("dense", "dense network", (LOWER, SAME)),
+            ("convolutional", "convolutional network", (LOWER, SAME)),
+            ("interaction", "convolutional over dense", (SAME,)),
+        )
+    ]

@@ -20,8 +20,7 @@ CAPTION = (
 )
 TABLES = ("digits.csv", "digits_curves.csv", "significance.csv")
 
-# Network: the part of H5 that is about it.
-PARTS = {"dense": "H5a", "convolutional": "H5b"}
+NETWORKS = ("dense", "convolutional")
 
 
 def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
@@ -29,10 +28,10 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     `significance`: their geometric mean and its interval."""
     runs, curves = tables["digits"], tables["digits_curves"]
     figure = style.new_figure(figsize=(style.COLUMN, 3.4))
-    panels = figure.subplot_mosaic([[*PARTS], ["ratio", "ratio"]], height_ratios=[5, 3])
-    first, second = (panels[network] for network in PARTS)
+    panels = figure.subplot_mosaic([[*NETWORKS], ["ratio", "ratio"]], height_ratios=[5, 3])
+    first, second = (panels[network] for network in NETWORKS)
     second.sharey(first)
-    for network in PARTS:
+    for network in NETWORKS:
         panels[network].set(title=network, xlabel="epoch", yscale="log")
         _curves(panels[network], curves[curves.network == network], set(runs.threshold))
     first.set_ylabel("validation loss")
@@ -60,12 +59,12 @@ def _ratios(axes: Axes, runs: pd.DataFrame, tests: pd.DataFrame) -> None:
     axes.axvline(1, color="0.5", linewidth=0.6, zorder=1)
     shown = [0.8, 1.1]
     colour = style.look(style.TREATMENT).colour
-    for row, (network, part) in enumerate(PARTS.items()):
+    for row, network in enumerate(NETWORKS):
         ratios = np.exp(digits_pairs(runs, network)[2])
         shown.extend(ratios)
         spread = row + np.linspace(0.05, 0.3, len(ratios))
         axes.plot(ratios, spread, "o", color="0.6", markersize=2)
-        for mean in each_row(tests[tests.hypothesis == part].dropna(subset="ratio")):
+        for mean in each_row(tests[tests.of == network].dropna(subset="ratio")):
             error = [[mean.ratio - mean.ratio_low], [mean.ratio_high - mean.ratio]]
             point: style.Style = {"fmt": "o", "color": colour, "markersize": 4, "capsize": 3}
             axes.errorbar(mean.ratio, row - 0.15, xerr=error, **point)
@@ -75,5 +74,5 @@ def _ratios(axes: Axes, runs: pd.DataFrame, tests: pd.DataFrame) -> None:
             axes.text(mean.ratio, row - 0.15, interval(mean), transform=place, **text)
     axes.set(xscale="log", xlabel="epochs to the dashed loss, with BN / without")
     axes.set(xlim=(min(shown) / 1.05, max(shown) * 1.05), ylim=(1.45, -0.75))
-    axes.set_yticks(range(len(PARTS)), list(PARTS))
+    axes.set_yticks(range(len(NETWORKS)), NETWORKS)
     style.ratio_ticks(axes.xaxis, axes.get_xlim(), margin=1)

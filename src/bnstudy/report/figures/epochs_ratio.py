@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bnstudy.analysis.hypotheses import ARTICLE
 from bnstudy.config.models import StudySettings
 from bnstudy.report import style
 
@@ -26,7 +27,8 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     and count with the budget.
     """
     tests = tables["significance"]
-    tests = tests[(tests.hypothesis == "H1") & (tests.test == "sign-flip") & tests.width.notna()]
+    tests = tests[(tests.claim == "C1") & (tests.regime == ARTICLE) & tests.width.notna()]
+    tests = tests.assign(threshold=tests.column.str.removeprefix("epochs_to_").astype(float))
     xlabel = "train loss to reach (per sample)"
     figure, axes = style.ratio_panel(2.7, xlabel, "epochs needed, with BN / without")
     styles = style.width_styles(set(tests.width))
@@ -51,7 +53,7 @@ def _line(axes: Axes, rows: pd.DataFrame, shift: float, label: str, look: style.
     place = rows.threshold * shift
     bars: style.Style = {"capsize": 2, "linewidth": 1, "markersize": 4}
     axes.errorbar(place, rows.ratio, style.errors(rows), **look, **bars, label=label)
-    whole = (rows.reached_none == rows.n_pairs) & (rows.reached_batch == rows.n_pairs)
+    whole = (rows.censored_reference == 0) & (rows.censored_arm == 0)
     faces = np.where(whole, look["color"], "white")
     outline: style.Style = {"edgecolor": look["color"], "marker": look["marker"]}
     axes.scatter(place, rows.ratio, s=16, facecolor=faces, zorder=3, **outline)

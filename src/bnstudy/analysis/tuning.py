@@ -1,0 +1,100 @@
+"""What the tuning seeds choose: of the rates and schedules tried, the one with the best outcome.
+
+Best is the least geometric mean over the tuning seeds of the outcome that a cell is tuned for: a
+loss on the tuning seeds' test sets, or epochs to a threshold, the budget where a run never got
+there. A run that diverged is worse than all others. Ties go to the smaller rate.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float64
+
+from bnstudy.analysis.collect import BlockOfScope, outcomes_of_block
+from bnstudy.analysis.outcomes import has_settings
+from bnstudy.config.cell import SETTINGS
+
+CHOSEN = ("learning_rate", "schedule")
+COLUMNS = ["score", "seeds", "diverged", "rank", "over_best", "share_chosen", "at_edge"]
+
+
+def tried(
+    blocks: Sequence[BlockOfScope],
+    cell: Mapping[str, Any],
+    *,
+    final_window: int,
+    thresholds: Sequence[float],
+    bootstraps: int,
+    seed: int,
+) -> pd.DataFrame:
+    """One row per rate and schedule tried for a tuned cell, the best first.
+
+    Columns: the cell's settings, the tried ones among them; score, the geometric mean of the
+    outcome; seeds and diverged, numbers of runs; rank; over_best, the score over the best one;
+    share_chosen, how often tuning seeds drawn anew from these, with replacement, choose it;
+    at_edge, whether its rate is the smallest or largest tried with its schedule.
+    """
+    runs = pd.concat([outcomes_of_block(block, final_window, thresholds) for block in blocks])
+    diverged = runs.status == "diverged"
+    runs["outcome"] = np.log(runs[cell["tuned_for"]].astype(float)).where(~diverged, np.inf)
+    outcomes = runs.pivot(index="seed", columns=list(CHOSEN), values="outcome")
+    outcomes = outcomes.sort_index(axis=1)  # of equal ones the first is the smaller rate
+    means = outcomes.mean().to_numpy()
+    order = np.argsort(means, kind="stable")
+    shares = _shares(outcomes.to_numpy(), np.random.default_rng(seed), bootstraps)
+    table = outcomes.columns.to_frame(index=False)
+    rates = table.groupby("schedule").learning_rate
+    edges = [rates.transform(end) for end in ("min", "max")]
+    table["score"] = np.exp(means)
+    table["seeds"] = len(outcomes)
+    table["diverged"] = np.isinf(outcomes.to_numpy()).sum(axis=0)
+    table["rank"] = np.argsort(order) + 1
+    table["over_best"] = table.score / table.score[order[0]]
+    table["share_chosen"] = shares
+    table["at_edge"] = (table.learning_rate == edges[0]) | (table.learning_rate == edges[1])
+    own = {name: value for name, value in cell.items() if name not in CHOSEN}
+    return table.assign(**own).sort_values("rank")[[*SETTINGS, *COLUMNS]]
+
+
+def _shares(
+    outcomes: Float64[np.ndarray, "seed candidate"], rng: np.random.Generator, resamples: int
+) -> Float64[np.ndarray, " candidate"]:
+    """How often each candidate has the least mean over seeds drawn with replacement."""
+    drawn = rng.integers(len(outcomes), size=(resamples, len(outcomes)))
+    weights = np.apply_along_axis(np.bincount, 1, drawn, minlength=len(outcomes))
+    totals = np.where(np.isinf(outcomes), 1e300, outcomes)  # 0 times infinity is no number
+    best = (weights @ totals).argmin(axis=1)
+    return np.bincount(best, minlength=outcomes.shape[1]) / resamples
+
+
+def chosen(table: pd.DataFrame) -> dict[str, Any]:
+    """Learning rate and schedule of the best row of `tried`, as settings of a training job."""
+    best = table[table["rank"] == 1].iloc[0]
+    return {"learning_rate": float(best.learning_rate), "schedule": str(best.schedule)}
+
+
+def edges(table: pd.DataFrame) -> list[str]:
+    """Of each tuned cell whose choice lies at the edge of what was tried, what to add."""
+    best = table[(table["rank"] == 1) & table.at_edge.astype(bool)]
+    return [
+        f"{row.arm}, width {row.width}, batch size {row.batch_size}, for {row.tuned_for}: "
+        f"{row.schedule} {row.learning_rate:g} is at the edge of the rates tried; add rates there"
+        for row in best.itertuples()
+    ]
+
+
+def at_edge(table: pd.DataFrame, settings: Mapping[str, Any], arms: Sequence[str]) -> bool:
+    """Whether the choice for one of these arms at these settings does, so that a better one may
+    lie beyond it."""
+    if "tuned_for" not in settings or table.empty:
+        return False
+    best = table[(table["rank"] == 1) & table.at_edge.astype(bool) & table.arm.isin(arms)]
+    return bool(has_settings(best, settings).any())
+
+
+def tuning_table(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """tuning.csv: the rows of all tuned cells."""
+    nothing = pd.DataFrame(columns=[*SETTINGS, *COLUMNS])
+    return pd.concat([*tables] or [nothing], ignore_index=True)
