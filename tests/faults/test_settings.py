@@ -214,7 +214,8 @@ def try_many(folder: Path, record_property, cases: int) -> None:
     finally:
         for name, count in tried.items():
             record_property(name, count)
-    assert tried["accepted"] > cases / 50 and tried["refused"] > cases / 4
+    # of many 6 % are accepted: neither is idle
+    assert tried["accepted"] > cases / 100 and tried["refused"] > cases / 4
 
 
 def test_settings_are_a_study_or_refused_by_name(tmp_path, record_property):

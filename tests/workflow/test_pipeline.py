@@ -101,7 +101,7 @@ def test_the_study_is_whole(clone):
     results, plan = clone.folder / "results", plan_of(clone)
     runs = read(clone, "runs.csv")
     assert len(runs) == 3 * 2 * 7 + 2 and runs.run_key.is_unique and (runs.seconds > 0).all()
-    assert list(runs.columns[:12]) == ["run_key", "cell", *SETTINGS]
+    assert list(runs.columns[: len(SETTINGS) + 2]) == ["run_key", "cell", *SETTINGS]
     curves = read(clone, "curves.parquet")
     losses = ["train_loss", "test_loss", "train_loss_eval", "steps"]
     assert list(curves.columns) == ["cell", *SETTINGS, "seed", "epoch", *losses]
