@@ -94,8 +94,8 @@ def alternatives(analysis: Analysis) -> list[Choice]:
         Choice("last epoch instead of the closing median", columns=last),
         Choice("train instead of test loss", columns=train),
         *(Choice(f"threshold {t:g}", columns={primary: f"epochs_to_{t:g}"}) for t in others),
-        Choice("Wilcoxon instead of permutation", test="Wilcoxon"),
-        Choice("t test instead of permutation", test="t"),
+        Choice("Wilcoxon", test="Wilcoxon"),
+        Choice("t test", test="t"),
         Choice("half of the seeds", half=True),
     ]
 

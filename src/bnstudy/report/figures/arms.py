@@ -48,7 +48,7 @@ def _arms(axes: Axes, tests: pd.DataFrame) -> None:
         shift = step * (index - (len(arms) - 1) / 2)
         place = rows.quantity.map(quantities.index).astype(float) + shift
         axes.errorbar(place, rows.ratio, style.errors(rows), **style.points(arm))
-    labels = [quantity.replace("epochs to train loss ", "") for quantity in quantities]
+    labels = [quantity.replace("epochs to a train loss of ", "") for quantity in quantities]
     labels = [label.replace("final test loss", "final\ntest\nloss") for label in labels]
     axes.set_xticks(range(len(quantities)), labels, fontsize=6)
     axes.tick_params(axis="x", length=2)
