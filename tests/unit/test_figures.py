@@ -9,6 +9,7 @@ from made_up import digits, experiments, gradients, runs
 
 from bnstudy.analysis.comparisons import significance
 from bnstudy.analysis.effects import effects, horizon
+from bnstudy.analysis.wording import claims_table
 from bnstudy.config import members
 from bnstudy.config.models import Study
 from bnstudy.config.plan import SETTINGS
@@ -67,13 +68,15 @@ def made_tables(study, count):
     steps = pd.DataFrame({"epoch": range(16), "validation_loss": np.geomspace(2, 0.1, 16)})
     of_digits = digits(count)
     made = {"runs": every, "gradients": gradients(count), "digits": of_digits}
+    tests = significance(made, study)
     return {
         **made,
         "curves_thinned": curves,
         "diagnostics": curves,
         "experiments": named,
         "digits_curves": of_digits[["network", "arm", "seed"]].merge(steps, how="cross"),
-        "significance": significance(made, study),
+        "significance": tests,
+        "claims": claims_table(tests, study),
         "effects": effects(every, named, study),
         "horizon": horizon([long[long.width == 10]] if count else [], study, points=5),
     }
