@@ -493,7 +493,7 @@ def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[st
 # and draws, none where the watcher stored them already.
 STORING = ("experiment/arms/", "experiment/layers", "tracking/artifacts")
 STANDS_FOR = {
-    "train": "experiment/tasks/",
+    "train": ("experiment/tasks/", "cuda_kernels"),  # the latter is for devices that are GPUs
     "diagnostic": "experiment/tasks/",
     "track_runs": STORING,
     "track_study": STORING,
