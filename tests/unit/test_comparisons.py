@@ -10,7 +10,7 @@ from made_up import runs, tables, tuned
 from bnstudy.analysis import comparisons, statistics
 from bnstudy.analysis.comparisons import alternatives, sensitivity
 from bnstudy.analysis.hypotheses import ARTICLE, MINIBATCHES, TUNED, all_claims
-from bnstudy.analysis.outcomes import log_ratio, paired, with_partner
+from bnstudy.analysis.outcomes import log_ratio, pair_table, with_partner
 from bnstudy.analysis.wording import claims_page, claims_table
 from bnstudy.config import members
 from bnstudy.config.models import Study
@@ -112,7 +112,7 @@ def test_the_regimes_compare_their_own_cells(study, analysis):
 
 def test_a_choice_at_the_edge_decides_nothing(study, analysis):
     made = pd.concat([runs(analysis), tuned(analysis, speed=2.0)])
-    best = {"rank": 1, "at_edge": True, "arm": "batch", "width": 300, "batch_size": "full"}
+    best = {**study.reference, "rank": 1, "at_edge": True, "arm": "batch", "width": 300}
     given = tables(made) | {"tuning": pd.DataFrame([best | {"tuned_for": "epochs_to_0.2258"}])}
     table = comparisons.significance(given, study)
     first, strict = primary(table, "C1", TUNED).itertuples()
@@ -295,7 +295,8 @@ def diverged(made, arm, seeds):
 
 
 def values(made, column, width=300):
-    return paired(with_partner(made[made.width == width]), column)
+    table = pair_table(with_partner(made[made.width == width]), column, "batch", "none", "worst")
+    return table["none"].to_numpy(), table["batch"].to_numpy()
 
 
 def test_a_diverged_run_counts_against_its_arm(study, analysis):

@@ -82,17 +82,24 @@ def test_of_no_tuned_cell_there_is_an_empty_table():
     assert list(tuning.tuning_table([]))[-1] == "at_edge" and not len(tuning.tuning_table([]))
 
 
-def test_what_is_at_the_edge_is_named_and_found_by_its_settings(tried):
+def test_what_is_at_the_edge_is_named_and_found_by_its_settings(tried, default_config):
+    study = Study.from_config(default_config)
     table = tried({(rate, "cosine"): [1 + rate] for rate in (0.01, 0.03, 0.1)})
     [line] = tuning.edges(table)
     assert line.startswith("none, width 3, batch size full, for final_test_loss: cosine 0.01 is at")
     settings = {"width": 3, "tuned_for": "final_test_loss"}
-    assert tuning.at_edge(table, settings, ("batch", "none"))
-    assert not tuning.at_edge(table, settings, ("batch", "scaled"))
-    assert not tuning.at_edge(table, settings | {"width": 4}, ("batch", "none"))
-    assert not tuning.at_edge(table, {"width": 3}, ("batch", "none")), "nothing was tuned there"
+    assert tuning.at_edge(table, study, settings, ("batch", "none"))
+    assert not tuning.at_edge(table, study, settings, ("batch", "scaled"))
+    assert not tuning.at_edge(table, study, settings | {"width": 4}, ("batch", "none"))
+    other = settings | {"batch_size": 100}
+    assert not tuning.at_edge(table, study, other, ("batch", "none")), "the full batch's is another"
+    with_size = table.assign(batch_size=100)
+    assert not tuning.at_edge(with_size, study, settings, ("batch", "none")), "nor the other way"
+    assert not tuning.at_edge(table, study, {"width": 3}, ("batch", "none")), (
+        "nothing was tuned there"
+    )
     inner = tried({(rate, "cosine"): [1 + abs(rate - 0.03)] for rate in (0.01, 0.03, 0.1)})
-    assert tuning.edges(inner) == [] and not tuning.at_edge(inner, settings, ("none",))
+    assert tuning.edges(inner) == [] and not tuning.at_edge(inner, study, settings, ("none",))
 
 
 # --- the plan -------------------------------------------------------------------------------------

@@ -9,20 +9,21 @@ the budget. Features have no worst value: its pair is left out. Each row counts 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float64, Shaped
+from jaxtyping import Bool, Shaped
 
 from bnstudy.analysis import statistics
 from bnstudy.analysis.decisions import decide, direction, estimable, three_way
 from bnstudy.analysis.hypotheses import ARTICLE, Claim, Comparison, all_claims, epochs_to
 from bnstudy.analysis.outcomes import (
     REFERENCE,
+    LogRatios,
     cell_pairs,
     digits_pairs,
     failures,
@@ -38,7 +39,6 @@ from bnstudy.config.models import Analysis, StudySettings
 
 Tables = Mapping[str, pd.DataFrame]
 Row = dict[str, Any]
-LogRatios = Float64[np.ndarray, " pair"]
 # Tables with pairs of their own, beside runs.csv: how they are read.
 PAIRS = {"gradients": gradient_pairs, "digits": digits_pairs}
 
@@ -109,8 +109,8 @@ def significance(tables: Tables, study: StudySettings) -> pd.DataFrame:
     adjusts within each.
     """
     claims, runs = all_claims(study.analysis), tables.get("runs", pd.DataFrame())
-    every = (comparison for claim in claims for comparison in claim.comparisons)
-    rows = primary_rows(every, tables, study, Choice())
+    every = [comparison for claim in claims for comparison in claim.comparisons]
+    rows = [primary_row(comparison, tables, study, Choice()) for comparison in every]
     if len(runs):
         grid = grid_runs(runs, study)
         for role, comparisons in {
@@ -145,17 +145,14 @@ def sensitivity(tables: Tables, study: StudySettings) -> pd.DataFrame:
     one's; empty where the choice cannot act."""
     claims = all_claims(study.analysis)
     every = [comparison for claim in claims for comparison in claim.comparisons]
-    stated, frames = primary_rows(every, tables, study, Choice()), []
+    stated, frames = [primary_row(c, tables, study, Choice()) for c in every], []
     for choice in alternatives(study.analysis):
-        acting = [choice.acts_on(comparison) for comparison in every]
-        fresh = iter(
-            primary_rows(
-                [c for c, acts in zip(every, acting, strict=True) if acts], tables, study, choice
-            )
-        )
-        rows = [next(fresh) if acts else row for row, acts in zip(stated, acting, strict=True)]
+        rows = [
+            primary_row(comparison, tables, study, choice) if choice.acts_on(comparison) else row
+            for comparison, row in zip(every, stated, strict=True)
+        ]
+        busy = {comparison.claim for comparison in every if choice.acts_on(comparison)}
         decided = decide(_decided(pd.DataFrame(rows), study)).assign(choice=choice.name)
-        busy = {c.claim for c, acts in zip(every, acting, strict=True) if acts}
         frames.append(decided.assign(verdict=decided.verdict.where(decided.claim.isin(busy), "")))
     table = pd.concat(frames, ignore_index=True)
     as_stated = np.tile(frames[0].verdict, len(frames))
@@ -163,18 +160,15 @@ def sensitivity(tables: Tables, study: StudySettings) -> pd.DataFrame:
     return table[["choice", *(column for column in table if column != "choice")]]
 
 
-def primary_rows(
-    comparisons: Iterable[Comparison], tables: Tables, study: StudySettings, choice: Choice
-) -> list[Row]:
-    """The primary rows of `significance`, decided by `choice`."""
-    rows = []
-    for comparison in comparisons:
-        column = choice.columns.get(comparison.column, comparison.column)
-        chosen = replace(comparison, column=column)
-        measured = measure(chosen, tables, study)
-        measured = measured.first_half() if choice.half else measured
-        rows.append(_row(chosen, measured, "primary", study.analysis, choice))
-    return rows
+def primary_row(
+    comparison: Comparison, tables: Tables, study: StudySettings, choice: Choice
+) -> Row:
+    """The row of a primary comparison in `significance`, by `choice`."""
+    column = choice.columns.get(comparison.column, comparison.column)
+    chosen = replace(comparison, column=column)
+    measured = measure(chosen, tables, study)
+    measured = measured.first_half() if choice.half else measured
+    return _row(chosen, measured, "primary", study.analysis, choice)
 
 
 # --- what is compared -----------------------------------------------------------------------------
@@ -197,7 +191,7 @@ def measure(comparison: Comparison, tables: Tables, study: StudySettings) -> Mea
     reference, arm = (values[name].to_numpy(float) for name in reversed(arms))
     censored = ~got[arms[1]].to_numpy(bool), ~got[arms[0]].to_numpy(bool)
     d, reason = log_ratio_of(reference, arm), ""
-    if at_edge(tables.get("tuning", pd.DataFrame()), comparison.settings, arms):
+    if at_edge(tables.get("tuning", pd.DataFrame()), study, comparison.settings, arms):
         reason = "a rate was chosen at the edge of those tried"
     return Measured(reference, arm, d, censored, failures(runs, *arms), reason)
 

@@ -28,6 +28,7 @@ from bnstudy.analysis.outcomes import (
     threshold_columns,
     with_partner,
 )
+from bnstudy.config.cell import ARTICLE
 from bnstudy.config.models import Analysis, StudySettings
 from bnstudy.experiment.data import ARTICLE_VARIANCE
 from bnstudy.experiment.schedules import log_spaced_epochs
@@ -67,7 +68,9 @@ def effects(
         epochs_to=runs[threshold_columns(study.analysis.primary.threshold)[0]],
         test_over_train=(runs.final_test_loss / runs.final_train_loss).where(finished),
     )
-    runs = runs[~runs.seed.isin(study.seeds.tuning.range) & (runs.tuned_for == "nothing")]
+    runs = runs[
+        ~runs.seed.isin(study.seeds.tuning.range) & (runs.tuned_for == ARTICLE["tuned_for"])
+    ]
     widest, seeds = float(runs[runs.usual].width.max()), runs[~runs.usual].seed
     rows = []
     for cell in _compared(runs, study):

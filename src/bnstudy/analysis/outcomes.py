@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float64, Int, Num, Shaped
+from jaxtyping import Bool, Float64, Int, Num
 
 from bnstudy.config.models import StudySettings
 from bnstudy.experiment.data import ARTICLE_VARIANCE
@@ -21,7 +21,6 @@ REFERENCE, TREATMENT = "none", "batch"
 Diverged = Literal["worst", "slowest", "left out"]
 
 PAIR = (REFERENCE, TREATMENT)
-Pair = tuple[Shaped[np.ndarray, " pair"], Shaped[np.ndarray, " pair"]]
 LogRatios = Float64[np.ndarray, " pair"]
 # Values of the reference and of the arm, d, and which runs of either are censored.
 OwnPairs = tuple[LogRatios, LogRatios, LogRatios, tuple[Any, Any]]
@@ -90,15 +89,21 @@ def cell_pairs(
     arm: str = TREATMENT,
     reference: str = REFERENCE,
 ) -> pd.DataFrame:
-    """The runs of two arms on the study's seeds, as far as both have them. `settings`: those of
-    both cells that are not as in `defaults`; a tuned cell has its own learning rate and schedule,
-    one with another batch size its own budget."""
-    wanted = {**study.reference, **settings}
-    free = [*(("learning_rate", "schedule") if "tuned_for" in settings else ())]
-    free += ["epochs"] if "batch_size" in settings else []
-    fixed = {name: value for name, value in wanted.items() if name not in free}
-    rows = runs[has_settings(runs, fixed) & runs.seed.isin(study.study_seeds)]
+    """The runs of two arms at these settings (see `at_settings`) on the study's seeds, as far as
+    both have them."""
+    rows = runs[at_settings(runs, study, settings) & runs.seed.isin(study.study_seeds)]
     return with_partner(rows, arm, reference)
+
+
+def at_settings(
+    table: pd.DataFrame, study: StudySettings, settings: Mapping[str, Any]
+) -> pd.Series:
+    """Which rows are of cells with these `settings` and else those of `defaults`. A tuned cell has
+    its own learning rate and schedule, one with another batch size its own budget."""
+    free = ["learning_rate", "schedule"] if "tuned_for" in settings else []
+    free += ["epochs"] if "batch_size" in settings else []
+    wanted = {**study.reference, **settings}
+    return has_settings(table, {name: v for name, v in wanted.items() if name not in free})
 
 
 def with_partner(
@@ -107,18 +112,6 @@ def with_partner(
     """The runs of both arms whose seed both have; `runs` hold one cell per arm."""
     both = runs[runs.arm.isin([reference, arm])]
     return both[both.groupby("seed").arm.transform("size") == 2]
-
-
-def paired(
-    runs: pd.DataFrame,
-    column: str,
-    arm: str = TREATMENT,
-    reference: str = REFERENCE,
-    diverged: Diverged = "worst",
-) -> Pair:
-    """The columns of `pair_table`: `column` of the reference and of `arm`, ordered by seed."""
-    table = pair_table(runs, column, arm, reference, diverged)
-    return table[reference].to_numpy(), table[arm].to_numpy()
 
 
 def pair_table(
@@ -163,7 +156,8 @@ def log_ratio(
 ) -> LogRatios:
     """d = ln(arm) - ln(none) of `column` for each pair, ordered by seed, of runs that hold one cell
     per arm. Not finite where all runs diverged: the tests refuse that by name."""
-    return log_ratio_of(*paired(with_partner(runs, arm), column, arm, diverged=diverged))
+    table = pair_table(with_partner(runs, arm), column, arm, REFERENCE, diverged)
+    return log_ratio_of(table[REFERENCE].to_numpy(), table[arm].to_numpy())
 
 
 def log_ratio_of(reference: Num[np.ndarray, " pair"], other: Num[np.ndarray, " pair"]) -> LogRatios:

@@ -13,8 +13,9 @@ import pandas as pd
 from jaxtyping import Float64
 
 from bnstudy.analysis.collect import BlockOfScope, outcomes_of_block
-from bnstudy.analysis.outcomes import has_settings
+from bnstudy.analysis.outcomes import at_settings
 from bnstudy.config.cell import SETTINGS
+from bnstudy.config.models import StudySettings
 
 CHOSEN = ("learning_rate", "schedule")
 COLUMNS = ["score", "seeds", "diverged", "rank", "over_best", "share_chosen", "at_edge"]
@@ -85,13 +86,15 @@ def edges(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def at_edge(table: pd.DataFrame, settings: Mapping[str, Any], arms: Sequence[str]) -> bool:
+def at_edge(
+    table: pd.DataFrame, study: StudySettings, settings: Mapping[str, Any], arms: Sequence[str]
+) -> bool:
     """Whether the choice for one of these arms at these settings does, so that a better one may
     lie beyond it."""
     if "tuned_for" not in settings or table.empty:
         return False
     best = table[(table["rank"] == 1) & table.at_edge.astype(bool) & table.arm.isin(arms)]
-    return bool(has_settings(best, settings).any())
+    return bool(at_settings(best, study, settings).any())
 
 
 def tuning_table(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:

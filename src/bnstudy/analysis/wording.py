@@ -10,7 +10,7 @@ from bnstudy.analysis.hypotheses import all_claims
 from bnstudy.analysis.outcomes import each_row
 from bnstudy.config.models import StudySettings
 
-SUMMARY = {"holds": "holds", "fails": "fails", OPEN: "open", NOT_ESTIMABLE: "not estimable"}
+VERDICTS = ("holds", "fails", OPEN, NOT_ESTIMABLE)  # as a summary names them
 
 
 def sentence(row: Any) -> str:
@@ -72,10 +72,10 @@ def claims_table(tests: pd.DataFrame, study: StudySettings) -> pd.DataFrame:
 def summary(rows: pd.DataFrame) -> str:
     """A claim in one sentence: where it holds, where it fails, where it is open."""
     parts = []
-    for verdict, words in SUMMARY.items():
+    for verdict in VERDICTS:
         cells = [f"{row.regime} ({_short(row)})" for row in each_row(rows[rows.verdict == verdict])]
         if cells:
-            parts.append(f"{words}: {', '.join(cells)}")
+            parts.append(f"{verdict}: {', '.join(cells)}")
     return _capital("; ".join(parts)) + "."
 
 

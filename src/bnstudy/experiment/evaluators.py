@@ -138,7 +138,7 @@ class KernelEvaluator:
         return normalised
 
 
-class CudaEvaluator:
+class CudaEvaluator(KernelEvaluator):
     """The same on a GPU, but for dropout, on PyTorch's stream: a CUDA graph records it as well."""
 
     def __init__(self, network: Network, parameters: Rows, gradients: Rows):
@@ -149,14 +149,6 @@ class CudaEvaluator:
         """Whether the kernel computes the network's layers, and numba-cuda is installed."""
         fits = network.width <= WIDEST_ON_GPU and network.dropout is None
         return fits and KernelEvaluator.supports(network) and find_spec("numba_cuda") is not None
-
-    def train(self, batch: Batch) -> Evaluate:
-        """In training mode; leaves gradients."""
-        return self._evaluate(batch, training=True)
-
-    def test(self, batch: Batch) -> Evaluate:
-        """In evaluation mode, without gradients."""
-        return self._evaluate(batch, training=False)
 
     def _evaluate(self, batch: Batch, training: bool) -> Evaluate:
         from numba import cuda
@@ -283,7 +275,7 @@ class AutogradEvaluator:
 
 def make_evaluator(
     network: Network, parameters: Rows, gradients: Rows, objective: Objective | None = None
-) -> AutogradEvaluator | CudaEvaluator | KernelEvaluator:
+) -> AutogradEvaluator | KernelEvaluator:
     """By `objective`, if given; else the fastest way to train and test `network` on its device."""
     if parameters.is_cuda and objective is None:
         if CudaEvaluator.supports(network):

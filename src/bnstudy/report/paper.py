@@ -70,7 +70,7 @@ def contents(
         "trends": _tests(tests[tests.role == "trend"]),
         "arms": _arms(tests, study.analysis.primary.threshold),
         "sensitivity": _sensitivity(tables["sensitivity"]),
-        "tuned": int((runs.tuned_for != "nothing").sum()),
+        "tuned": int((runs.tuned_for != study.reference["tuned_for"]).sum()),
         "infimum": [[f"{e:g}", f"{loss:.2g}"] for e, loss in infimum().items()],
         "runs": {"trained": len(runs), "diverged": int((runs.status == "diverged").sum())},
         "effects": _effects(tables["effects"]),
