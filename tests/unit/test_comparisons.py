@@ -350,12 +350,26 @@ def test_sensitivity_says_where_another_analysis_changes_a_verdict(study, analys
     assert of_c2.changed["margins' square roots"] and not of_c2.changed["margins squared"]
     assert of_c2.verdict["threshold 22.58"] == "", "it cannot act"
     cells = sum(len(claim.regimes) for claim in all_claims(analysis))
-    assert len(table) == cells * len(alternatives(analysis))
+    assert len(table) == cells * len(alternatives(analysis, made["runs"]))
     stated = table[table.choice == "as stated in advance"].set_index(["claim", "regime"])
     claims = claims_table(comparisons.significance(made, study), study)
     claims = claims.set_index(["claim", "regime"])
     columns = ["verdict", "p_holm", "ratio", "ratio_low", "n_pairs"]
     pd.testing.assert_frame_equal(stated[columns], claims[columns])
+
+
+def test_the_tunings_runner_up_decides_where_a_rate_was_chosen(study, analysis):
+    """Here BN ends four times higher with the second best rates: C2 fails there, holds at the best
+    ones, and where nothing was tuned the choice cannot act."""
+    second = tuned(analysis, final=4.0).assign(tuned_rank=2)
+    made = pd.concat([runs(analysis), tuned(analysis), second])
+    table = sensitivity(tables(made), study)
+    of_c2 = table[(table.claim == "C2") & (table.choice == "the tuning's runner-up")]
+    of_c2 = of_c2.set_index("regime")
+    assert of_c2.verdict[TUNED] == "fails" and of_c2.changed[TUNED]
+    assert of_c2.verdict[ARTICLE] == ""
+    without = sensitivity(tables(made[made.tuned_rank == 1]), study)
+    assert "the tuning's runner-up" not in set(without.choice)
 
 
 @pytest.mark.parametrize(

@@ -280,6 +280,7 @@ def test_the_reference_is_what_defaults_give(config):
         "epochs": 2,
         "label_noise": 0.0,
         "tuned_for": "nothing",
+        "tuned_rank": 1,
     }
     config["defaults"]["batch_size"] = 1000
     assert Study.from_config(config).reference | {"schedule": "constant"} == {
@@ -292,6 +293,7 @@ def test_the_reference_is_what_defaults_give(config):
         "epochs": 40,
         "label_noise": 0.0,
         "tuned_for": "nothing",
+        "tuned_rank": 1,
     }
 
 

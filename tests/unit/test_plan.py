@@ -49,7 +49,11 @@ def the_block(plan: Plan, cell: str) -> Block:
 def test_the_default_study(default_config):
     plan = plan_of(default_config)
     wanted = runs(plan, "")
-    assert len(wanted) == 4 * 2 * 30 + 2 * 2 * 30 + 2  # the grid, the attribution, the original
+    grid, attribution, original = 4 * 2 * 30, 2 * 2 * 30, 2
+    rates, minibatch_rates = (arms_and_sizes * 6 * 2 * 5 for arms_and_sizes in (2, 4))
+    tuned, minibatch_tuned = (arms_and_sizes * 3 * 30 for arms_and_sizes in (2, 4))
+    count = grid + attribution + original + rates + minibatch_rates + tuned + minibatch_tuned
+    assert len(wanted) == count
     assert {seed for name, seed in wanted if name == "batch-w300"} == {0, *range(1000, 1030)}
     assert plan.seeds(plan.block("none-w300", 0)) == [0]
     assert sum(len(plan.seeds(block, "")) for block in plan.blocks("")) == len(wanted)
@@ -104,6 +108,7 @@ def test_names_say_what_is_not_as_in_the_article(config):
         "epochs": 60,
         "label_noise": 0.1,
         "tuned_for": "final_test_loss",
+        "tuned_rank": 2,
     }
     assert odd.keys() == ARTICLE.keys()
     alone = {name: replace(article, **{name: value}).name for name, value in odd.items()}
@@ -117,8 +122,9 @@ def test_names_say_what_is_not_as_in_the_article(config):
         "epochs": "none-w7-e60",
         "label_noise": "none-w7-noise0.1",
         "tuned_for": "none-w7-tuned-final-test-loss",
+        "tuned_rank": "none-w7-rank2",
     }
-    name = "none-w7-odd-shifted-sgd-lr1e-05-cosine-b50-e60-noise0.1-tuned-final-test-loss"
+    name = "none-w7-odd-shifted-sgd-lr1e-05-cosine-b50-e60-noise0.1-tuned-final-test-loss-rank2"
     assert replace(article, **odd).name == name
 
 
@@ -358,6 +364,12 @@ def test_experiments_vary_one_setting_at_a_time(config):
         "attribution": set(),
         "rates": {"learning_rate", "schedule"},
         "tuned": {"learning_rate", "schedule", "tuned_for"},
+        "runner_up": {"learning_rate", "schedule", "tuned_for", "tuned_rank"},
+        "minibatch_rates": {"learning_rate", "schedule", "batch_size", "epochs"},
+        "minibatch_tuned": {"learning_rate", "schedule", "tuned_for", "batch_size", "epochs"},
+        "minibatch_runner_up": {
+            "learning_rate", "schedule", "tuned_for", "tuned_rank", "batch_size", "epochs",
+        },
         "wide": set(),
         "dropout": set(),
         "horizon": {"epochs"},

@@ -46,7 +46,8 @@ def test_the_least_geometric_mean_is_chosen(tried):
     table = tried(
         {(0.1, "constant"): [6.2, 6.2], (0.3, "cosine"): [4, 9], (0.3, "constant"): [7, 8]}
     )
-    assert tuning.chosen(table) == {"learning_rate": 0.3, "schedule": "cosine"}
+    assert tuning.chosen(table, 1) == {"learning_rate": 0.3, "schedule": "cosine"}
+    assert tuning.chosen(table, 2) == {"learning_rate": 0.1, "schedule": "constant"}
     best, second, _ = table.itertuples()
     assert best.score == pytest.approx(6) and second.over_best == pytest.approx(6.2 / 6)
     assert list(table["rank"]) == [1, 2, 3] and set(table.tuned_for) == {"final_test_loss"}
@@ -54,7 +55,7 @@ def test_the_least_geometric_mean_is_chosen(tried):
 
 def test_a_run_that_diverged_is_worse_than_all_others(tried):
     table = tried({(0.1, "constant"): [1, np.inf, 1], (0.3, "constant"): [90, 90, 90]})
-    assert tuning.chosen(table)["learning_rate"] == 0.3
+    assert tuning.chosen(table, 1)["learning_rate"] == 0.3
     assert list(table.diverged) == [0, 1] and np.isinf(table.score.iloc[1])
 
 
@@ -62,7 +63,7 @@ def test_a_run_that_diverged_is_worse_than_all_others(tried):
 def test_ties_go_to_the_smaller_rate(tried, value):
     outcomes = {(rate, "constant"): [value] * 3 for rate in (0.3, 0.03, 0.1)}
     table = tried(outcomes)
-    assert tuning.chosen(table)["learning_rate"] == 0.03 and table.share_chosen.iloc[0] == 1
+    assert tuning.chosen(table, 1)["learning_rate"] == 0.03 and table.share_chosen.iloc[0] == 1
 
 
 @pytest.mark.parametrize(("best", "edge"), [(0.01, True), (0.03, False), (0.1, True)])
@@ -161,6 +162,14 @@ def test_an_objective_waits_for_those_before_it(config):
         assert [twin.cell.tuned_for for twin in plan.twins(block)] == before
 
 
+def test_the_runner_up_is_a_cell_of_its_own(config):
+    config["experiments"]["second"] = config["experiments"]["best"] | {"tuned_rank": 2}
+    plan = Plan(Study.from_config(config))
+    cell = plan.cell("batch-w5-tuned-final-test-loss-rank2")
+    assert cell.tuned_rank == 2
+    assert plan.tried(cell) == plan.tried(plan.cell("batch-w5-tuned-final-test-loss"))
+
+
 def test_a_job_is_told_what_is_not_chosen(config):
     settings = Plan(Study.from_config(config)).job_settings(CELL)
     assert "learning_rate" not in settings and settings["tuned_for"] == "final_test_loss"
@@ -172,6 +181,8 @@ def test_a_job_is_told_what_is_not_chosen(config):
     ("changes", "says"),
     [
         ({"tuned_by": "rate"}, "experiments.best.tuned_by is 'rate', no experiment; did you mean"),
+        ({"tuned_rank": 5}, "experiments.best.tuned_rank is 5, but rates tries 4 settings of an"),
+        ({"tuned_rank": 0}, "experiments.best.tuned_rank is 0: Input should be greater than 0"),
         ({"tuned_by": "best"}, "experiments.best.tuned_by is 'best', no experiment"),
         ({"seeds": "tuning"}, "best and rates both hold seed 0"),
         ({"seeds": {"first": 4, "count": 3}}, "best and rates both hold seed 4"),

@@ -43,7 +43,7 @@ rule tuning:
         tables=lambda wildcards: [
             f"results/tuning/{cell}.csv"
             for cell, [block, *_] in cells_of(wildcards.scope).items()
-            if block.cell.tuned
+            if block.cell.tuned and block.cell.tuned_rank == 1
         ],
     output:
         table="results/{scope}tables/tuning.csv",

@@ -13,4 +13,4 @@ folders = [Path(record).parent for record in snakemake.input.records]
 blocks = [BlockOfScope(*block) for block in zip(folders, snakemake.params.seeds, strict=True)]
 table = tried(blocks, snakemake.params.cell, **snakemake.params.analysis)
 write_csv(snakemake.output.table, table)
-write_json(snakemake.output.choice, chosen(table))
+write_json(snakemake.output.choice, chosen(table, snakemake.params.cell["tuned_rank"]))

@@ -22,7 +22,7 @@ from bnstudy.analysis.outcomes import (
     thinned_epochs,
     threshold_columns,
 )
-from bnstudy.config.cell import ARTICLE, SETTINGS
+from bnstudy.config.cell import SETTINGS, UNTUNED
 from bnstudy.experiment.data import thresholds as thresholds_of
 from bnstudy.files import check_digests, read_json, read_parquet
 
@@ -60,7 +60,7 @@ class BlockOfScope:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings of its runs, with the cell's name."""
-        return {"tuned_for": ARTICLE["tuned_for"], **self.record["settings"]}
+        return {**UNTUNED, **self.record["settings"]}
 
     @property
     def dataset(self) -> Path:

@@ -76,14 +76,26 @@ class Choice:
     power: float = 1.0  # of the margins
     test: str = "sign-flip"
     half: bool = False  # the first half of the seeds only
+    rank: int = 1  # of what tuning tried
 
     def acts_on(self, comparison: Comparison) -> bool:
         """Whether it can change anything there."""
+        if self.rank > 1:
+            return "tuned_for" in comparison.settings
         return not self.columns or comparison.column in self.columns
 
+    def of(self, comparison: Comparison) -> Comparison:
+        """The comparison by this choice."""
+        column = self.columns.get(comparison.column, comparison.column)
+        rank = {"tuned_rank": self.rank} if self.rank > 1 else {}
+        return replace(comparison, column=column, settings={**comparison.settings, **rank})
 
-def alternatives(analysis: Analysis) -> list[Choice]:
-    """What a reviewer would ask for instead."""
+
+RUNNER_UP = Choice("the tuning's runner-up", rank=2)
+
+
+def alternatives(analysis: Analysis, runs: pd.DataFrame) -> list[Choice]:
+    """What a reviewer would ask for instead; the tuning's runner-up as far as `runs` have it."""
     last, train = ({"final_test_loss": name} for name in ("last_test_loss", "final_train_loss"))
     primary = f"epochs_to_{analysis.primary.threshold:g}"
     others = [t for t in analysis.thresholds if t != analysis.primary.threshold]
@@ -97,6 +109,7 @@ def alternatives(analysis: Analysis) -> list[Choice]:
         Choice("Wilcoxon", test="Wilcoxon"),
         Choice("t test", test="t"),
         Choice("half of the seeds", half=True),
+        *([RUNNER_UP] if RUNNER_UP.rank in set(runs.get("tuned_rank", ())) else []),
     ]
 
 
@@ -146,14 +159,15 @@ def sensitivity(tables: Tables, study: StudySettings) -> pd.DataFrame:
     claims = all_claims(study.analysis)
     every = [comparison for claim in claims for comparison in claim.comparisons]
     stated, frames = [primary_row(c, tables, study, Choice()) for c in every], []
-    for choice in alternatives(study.analysis):
+    for choice in alternatives(study.analysis, tables.get("runs", pd.DataFrame())):
         rows = [
             primary_row(comparison, tables, study, choice) if choice.acts_on(comparison) else row
             for comparison, row in zip(every, stated, strict=True)
         ]
-        busy = {comparison.claim for comparison in every if choice.acts_on(comparison)}
+        busy = {(c.claim, c.regime) for c in every if choice.acts_on(c)}
         decided = decide(_decided(pd.DataFrame(rows), study)).assign(choice=choice.name)
-        frames.append(decided.assign(verdict=decided.verdict.where(decided.claim.isin(busy), "")))
+        acts = [cell in busy for cell in zip(decided.claim, decided.regime, strict=True)]
+        frames.append(decided.assign(verdict=decided.verdict.where(acts, "")))
     table = pd.concat(frames, ignore_index=True)
     as_stated = np.tile(frames[0].verdict, len(frames))
     table["changed"] = (table.verdict != as_stated) & (table.verdict != "")
@@ -164,8 +178,7 @@ def primary_row(
     comparison: Comparison, tables: Tables, study: StudySettings, choice: Choice
 ) -> Row:
     """The row of a primary comparison in `significance`, by `choice`."""
-    column = choice.columns.get(comparison.column, comparison.column)
-    chosen = replace(comparison, column=column)
+    chosen = choice.of(comparison)
     measured = measure(chosen, tables, study)
     measured = measured.first_half() if choice.half else measured
     return _row(chosen, measured, "primary", study.analysis, choice)

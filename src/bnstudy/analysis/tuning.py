@@ -70,9 +70,9 @@ def _shares(
     return np.bincount(best, minlength=outcomes.shape[1]) / resamples
 
 
-def chosen(table: pd.DataFrame) -> dict[str, Any]:
-    """Learning rate and schedule of the best row of `tried`, as settings of a training job."""
-    best = table[table["rank"] == 1].iloc[0]
+def chosen(table: pd.DataFrame, rank: int) -> dict[str, Any]:
+    """Learning rate and schedule of this rank in `tried`, as settings of a training job."""
+    best = table[table["rank"] == rank].iloc[0]
     return {"learning_rate": float(best.learning_rate), "schedule": str(best.schedule)}
 
 

@@ -16,7 +16,10 @@ ARTICLE: dict[str, Any] = {
     "epochs": 10_000,
     "label_noise": 0.0,
     "tuned_for": "nothing",
+    "tuned_rank": 1,
 }
+# Of cells that are not tuned; no result depends on them.
+UNTUNED = {name: ARTICLE[name] for name in ("tuned_for", "tuned_rank")}
 # What a cell's name says of a setting that is not the article's.
 NAME_PARTS = {
     "task": "{}",
@@ -28,6 +31,7 @@ NAME_PARTS = {
     "epochs": "e{}",
     "label_noise": "noise{}",
     "tuned_for": "tuned-{}",
+    "tuned_rank": "rank{}",
 }
 
 
@@ -36,7 +40,7 @@ class Cell:
     """All settings of a run but its seed.
 
     Of a tuned cell learning rate and schedule (None here) are those that the tuning seeds chose for
-    what it is `tuned_for`, an outcome in runs.csv.
+    what it is `tuned_for`, an outcome in runs.csv: the best (`tuned_rank` 1), or the runner-up (2).
     """
 
     task: str
@@ -50,6 +54,7 @@ class Cell:
     epochs: int
     label_noise: float
     tuned_for: str = ARTICLE["tuned_for"]
+    tuned_rank: int = ARTICLE["tuned_rank"]
 
     @cached_property
     def name(self) -> str:

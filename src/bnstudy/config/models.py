@@ -32,7 +32,7 @@ from pydantic import (
 )
 
 from bnstudy.config import members
-from bnstudy.config.cell import ARTICLE
+from bnstudy.config.cell import ARTICLE, UNTUNED
 from bnstudy.config.checks import MEMBER_SETTINGS, NESTED, ConfigError, explain, key_path, unknown
 
 T = TypeVar("T")
@@ -198,6 +198,9 @@ class Experiment(Section):
         description="an experiment on other seeds whose runs choose learning rate and schedule, "
         "for each arm and each of analysis.objectives",
     )
+    tuned_rank: PositiveInt = Field(
+        default=1, description="1: the best of what was tried; 2: the runner-up, and so on"
+    )
     arm: Choices[Arm] = Field(description="network variants")
     task: Choices[Task] | None = None
     inputs: Choices[Inputs] | None = None
@@ -216,6 +219,8 @@ class Experiment(Section):
             raise ValueError("name one budget, epochs or steps")
         if self.tuned_by and (self.learning_rate or self.schedule):
             raise ValueError("tuned_by chooses learning_rate and schedule; name none here")
+        if self.tuned_rank != 1 and not self.tuned_by:
+            raise ValueError("tuned_rank says which choice of tuned_by; name that as well")
         return self
 
     def size(self, objectives: list[str]) -> int:
@@ -224,13 +229,14 @@ class Experiment(Section):
 
     def named(self, objectives: list[str]) -> dict[str, list[Any]]:
         """The settings that it names, a list of values each."""
-        named = self.model_dump(exclude={"seeds", "tuned_by"}, exclude_none=True)
-        return dict(sorted((named | ({"tuned_for": objectives} if self.tuned_by else {})).items()))
+        named = self.model_dump(exclude={"seeds", "tuned_by", "tuned_rank"}, exclude_none=True)
+        tuned = {"tuned_for": objectives, "tuned_rank": [self.tuned_rank]}
+        return dict(sorted((named | (tuned if self.tuned_by else {})).items()))
 
     def combinations(self, defaults: Defaults, objectives: list[str]) -> Iterator[dict[str, Any]]:
         """The settings of each of its cells, those of `defaults` among them."""
         named = self.named(objectives)
-        base = defaults.model_dump() | {"tuned_for": ARTICLE["tuned_for"]}
+        base = defaults.model_dump() | UNTUNED
         if "epochs" in named or "steps" in named:
             base |= {"epochs": None, "steps": None}
         if self.tuned_by:
@@ -444,9 +450,7 @@ class StudySettings(Section):
     @property
     def reference(self) -> dict[str, Any]:
         """The settings beside arm and width that `defaults` give, the budget in epochs."""
-        settings = self.resolved(
-            self.defaults.model_dump() | {"tuned_for": ARTICLE["tuned_for"]}, "defaults"
-        )
+        settings = self.resolved(self.defaults.model_dump() | UNTUNED, "defaults")
         return {name: settings[name] for name in ARTICLE}
 
     def resolved(self, settings: Mapping[str, Any], place: str) -> dict[str, Any]:
@@ -547,13 +551,19 @@ class Study(StudySettings):
             raise ValueError(f"{place}: {source} names no learning_rate and no schedule to choose")
         if not self.analysis.objectives:
             raise ValueError(f"{place}: analysis.objectives names nothing to choose for")
-        free = {"learning_rate": None, "schedule": None, "tuned_for": None}
+        free = {"learning_rate": None, "schedule": None, **UNTUNED}
         offered = [self.resolved(c, place) | free for c in self.combinations(tuning)]
         for settings in self.combinations(experiment):
             if (wanted := self.resolved(settings, place) | free) not in offered:
                 raise ValueError(
                     f"{place}: {source} has no runs with {_difference(wanted, offered)}"
                 )
+        tried = math.prod(len(values or [0]) for values in (tuning.learning_rate, tuning.schedule))
+        if experiment.tuned_rank > tried:
+            raise ValueError(
+                f"experiments.{name}.tuned_rank is {experiment.tuned_rank}, but {source} tries "
+                f"{tried} settings of an arm only"
+            )
 
     def combinations(self, experiment: Experiment) -> Iterator[dict[str, Any]]:
         """The settings of each of an experiment's cells."""

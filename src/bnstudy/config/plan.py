@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from bnstudy.config import members
-from bnstudy.config.cell import ARTICLE, SETTINGS, Cell
+from bnstudy.config.cell import SETTINGS, UNTUNED, Cell
 from bnstudy.config.models import Study
 
 SCOPES = ("", "extended/")  # of the default experiments; of all
@@ -165,9 +165,8 @@ class Plan:
         which no result depends."""
         study = self.study
         uses = members.declared("arms", cell.arm).get("USES", ())
-        named = {name: value for name, value in cell.values().items() if value is not None}
-        if not cell.tuned:
-            del named["tuned_for"]
+        left_out = () if cell.tuned else UNTUNED
+        named = {n: v for n, v in cell.values().items() if v is not None and n not in left_out}
         return {
             "cell": cell.name,
             **named,
@@ -220,4 +219,4 @@ def _order(cell: Cell) -> tuple[Any, ...]:
 
 def _untuned(cell: Cell) -> Cell:
     """The settings that tuning leaves alone."""
-    return replace(cell, learning_rate=None, schedule=None, tuned_for=ARTICLE["tuned_for"])
+    return replace(cell, learning_rate=None, schedule=None, **UNTUNED)

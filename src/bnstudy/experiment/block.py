@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from bnstudy.config.cell import ARTICLE
+from bnstudy.config.cell import ARTICLE, UNTUNED
 from bnstudy.experiment.data import Data, read_data
 from bnstudy.experiment.layers import build_network
 from bnstudy.experiment.training import Curves, Training
@@ -233,7 +233,7 @@ def curves_table(
 
 def run_key(settings: Mapping[str, Any], seed: int, code: str) -> str:
     """A run's name, made of all that determines its result; the last part is without the cell's."""
-    free = ("cell", "device", "tuned_for")  # the name of the rest; what no result depends on
+    free = ("cell", "device", *UNTUNED)  # the name of the rest; what no result depends on
     matter = {n: v for n, v in settings.items() if n not in free and v != USUAL.get(n)}
     content = json.dumps([matter, code], sort_keys=True).encode()
     return f"{settings['cell']}-s{seed}-{hashlib.sha256(content).hexdigest()[:12]}"

@@ -27,7 +27,7 @@ import pandas as pd
 from mlflow.entities import DatasetInput
 
 from bnstudy.analysis.outcomes import REFERENCE, each_row, log_ratio
-from bnstudy.config.cell import ARTICLE, SETTINGS
+from bnstudy.config.cell import SETTINGS, UNTUNED
 from bnstudy.config.models import Study
 from bnstudy.experiment.schedules import log_spaced_epochs
 from bnstudy.files import check_digests, digest_files, read_json, read_parquet, write_json
@@ -147,7 +147,7 @@ def expected_runs(
     runs["counted"] = _counted(runs, sources.study)
     runs["typical"] = _typical(runs, sources.experiments)
     # of tuned cells each arm has its own rate and schedule
-    fixed = runs.tuned_for == ARTICLE["tuned_for"]
+    fixed = runs.tuned_for == UNTUNED["tuned_for"]
     others = [
         runs[name].where(fixed) if name in ("learning_rate", "schedule") else runs[name]
         for name in SETTINGS
@@ -368,7 +368,7 @@ def _recorded(
     MLflow stores infinity as 1.8e308, which would pass for a loss and ruin every axis: a value that
     is not finite is named in a tag, and a gap in the table. One that is missing (NaN) is a gap.
     """
-    settings = {"tuned_for": ARTICLE["tuned_for"], **records[0]["settings"]}
+    settings = {**UNTUNED, **records[0]["settings"]}
     finite = {name: float(v) for name, v in metrics.items() if abs(v) < float("inf")}
     others = [
         f"{name} = {v}" for name, v in metrics.items() if name not in finite and not np.isnan(v)
