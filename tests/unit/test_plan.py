@@ -51,7 +51,7 @@ def test_the_default_study(default_config):
     wanted = runs(plan, "")
     grid, attribution, original = 4 * 2 * 30, 2 * 2 * 30, 2
     rates, minibatch_rates = (arms_and_sizes * 6 * 2 * 5 for arms_and_sizes in (2, 4))
-    tuned, minibatch_tuned = (arms_and_sizes * 3 * 30 for arms_and_sizes in (2, 4))
+    tuned, minibatch_tuned = 2 * 3 * 30, 4 * 2 * 30
     count = grid + attribution + original + rates + minibatch_rates + tuned + minibatch_tuned
     assert len(wanted) == count
     assert {seed for name, seed in wanted if name == "batch-w300"} == {0, *range(1000, 1030)}

@@ -181,6 +181,7 @@ def test_a_job_is_told_what_is_not_chosen(config):
     ("changes", "says"),
     [
         ({"tuned_by": "rate"}, "experiments.best.tuned_by is 'rate', no experiment; did you mean"),
+        ({"tuned_for": "final_loss"}, "experiments.best.tuned_for[0] is 'final_loss', none of"),
         ({"tuned_rank": 5}, "experiments.best.tuned_rank is 5, but rates tries 4 settings of an"),
         ({"tuned_rank": 0}, "experiments.best.tuned_rank is 0: Input should be greater than 0"),
         ({"tuned_by": "best"}, "experiments.best.tuned_by is 'best', no experiment"),

@@ -198,6 +198,9 @@ class Experiment(Section):
         description="an experiment on other seeds whose runs choose learning rate and schedule, "
         "for each arm and each of analysis.objectives",
     )
+    tuned_for: Choices[str] | None = Field(
+        default=None, description="these of analysis.objectives only"
+    )
     tuned_rank: PositiveInt = Field(
         default=1, description="1: the best of what was tried; 2: the runner-up, and so on"
     )
@@ -221,6 +224,8 @@ class Experiment(Section):
             raise ValueError("tuned_by chooses learning_rate and schedule; name none here")
         if self.tuned_rank != 1 and not self.tuned_by:
             raise ValueError("tuned_rank says which choice of tuned_by; name that as well")
+        if self.tuned_for and not self.tuned_by:
+            raise ValueError("tuned_for says what tuned_by chooses for; name that as well")
         return self
 
     def size(self, objectives: list[str]) -> int:
@@ -230,7 +235,7 @@ class Experiment(Section):
     def named(self, objectives: list[str]) -> dict[str, list[Any]]:
         """The settings that it names, a list of values each."""
         named = self.model_dump(exclude={"seeds", "tuned_by", "tuned_rank"}, exclude_none=True)
-        tuned = {"tuned_for": objectives, "tuned_rank": [self.tuned_rank]}
+        tuned = {"tuned_for": self.tuned_for or objectives, "tuned_rank": [self.tuned_rank]}
         return dict(sorted((named | (tuned if self.tuned_by else {})).items()))
 
     def combinations(self, defaults: Defaults, objectives: list[str]) -> Iterator[dict[str, Any]]:
@@ -551,6 +556,12 @@ class Study(StudySettings):
             raise ValueError(f"{place}: {source} names no learning_rate and no schedule to choose")
         if not self.analysis.objectives:
             raise ValueError(f"{place}: analysis.objectives names nothing to choose for")
+        for index, objective in enumerate(experiment.tuned_for or []):
+            if objective not in (known := self.analysis.objectives):
+                raise ValueError(
+                    f"experiments.{name}.tuned_for[{index}] is {objective!r}, none of "
+                    f"analysis.objectives; {unknown(objective, known)}"
+                )
         free = {"learning_rate": None, "schedule": None, **UNTUNED}
         offered = [self.resolved(c, place) | free for c in self.combinations(tuning)]
         for settings in self.combinations(experiment):

@@ -149,7 +149,7 @@ class Plan:
         objectives, cell = self.study.analysis.objectives, block.cell
         earlier = objectives[: objectives.index(cell.tuned_for)] if cell.tuned else []
         cells = [replace(cell, tuned_for=objective) for objective in earlier]
-        return [block._replace(cell=twin) for twin in cells]
+        return [block._replace(cell=twin) for twin in cells if twin in self.cells]
 
     def snapshots(self, block: Block) -> int:
         """Number of log-spaced epochs at which its networks are saved; 0 for tuning runs."""

@@ -57,6 +57,7 @@ def contents(
     return {
         "settings": settings,
         "reference": study.reference,
+        "article": ARTICLE,
         "level": f"{100 * (1 - study.analysis.alpha):g} %",
         "captions": {name: caption._asdict() for name, caption in captions.items()},
         "widths": _complete(grid, study),
