@@ -110,7 +110,8 @@ def test_every_table_is_shown(report, page):
         filled += frame.locator("tbody tr").count() > 0
         headings.append(frame.locator("h1").inner_text())
     assert sorted(headings) == sorted(TABLES[name].title for name in made(report, "pages", ".html"))
-    assert filled == len(headings) - 3  # this study has no other settings, no longer budgets and tunes nothing
+    # this study has no other settings, no longer budgets and tunes nothing
+    assert filled == len(headings) - 3
 
 
 def test_the_paper_is_in_it(page):

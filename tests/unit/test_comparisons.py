@@ -120,6 +120,19 @@ def test_a_choice_at_the_edge_decides_nothing(study, analysis):
     assert strict.direction == "higher" and primary(table, "C1").direction.item() == "lower"
 
 
+@pytest.mark.parametrize(
+    ("network", "undecided"),
+    [("dense", ["dense", "interaction"]), ("convolutional", ["convolutional", "interaction"])],
+)
+def test_a_choice_at_the_edge_on_digits_decides_nothing(study, analysis, network, undecided):
+    tuning = pd.DataFrame({"network": ["dense", "convolutional"], "arm": "batch", "rank": 1})
+    tuning["at_edge"] = tuning.network == network
+    given = tables(runs(analysis)) | {"digits_tuning": tuning}
+    rows = primary(comparisons.significance(given, study), "C5", TUNED).set_index("of")
+    assert list(rows.index[rows.direction == "not estimable"]) == undecided
+    assert rows.sentence[network].endswith("a rate was chosen at the edge of those tried.")
+
+
 def test_a_regime_that_was_not_run_is_not_estimable(study, analysis):
     found = verdicts(significance(runs(analysis), study), study)
     assert found["C1", TUNED] == found["C2", MINIBATCHES] == "not estimable"
@@ -144,10 +157,10 @@ def test_gradients_and_digits_decide_c4_and_c5(study, analysis):
     table = significance(runs(analysis), study, factors=((2.4, 1.1), (0.9, 0.95)))
     found = verdicts(table, study)
     assert found["C4", ARTICLE] == "holds" and found["C4", "critical weights"] == "holds"
-    assert found["C5", "digits"] == "holds"
+    assert found["C5", TUNED] == "holds"
     table = significance(runs(analysis), study, ratios=(1.3, 0.8))
-    assert verdicts(table, study)["C5", "digits"] == "fails"
-    rows = primary(table, "C5", "digits").set_index("of")
+    assert verdicts(table, study)["C5", TUNED] == "fails"
+    rows = primary(table, "C5", TUNED).set_index("of")
     assert rows.direction["dense"] == "higher" and rows.direction["convolutional"] == "not higher"
     assert rows.ratio["interaction"] == pytest.approx(0.8 / 1.3, rel=0.05)
 
@@ -449,7 +462,7 @@ def test_a_claim_without_its_cells_is_not_estimable(study, analysis, present, ab
         ("C1", ARTICLE, "runs"),
         ("C3", ARTICLE, "runs"),
         ("C4", ARTICLE, "gradients"),
-        ("C5", "digits", "digits"),
+        ("C5", TUNED, "digits"),
     ):
         assert (found[claim, regime] == "not estimable") == (table not in present)
     stated = sensitivity(made, study)

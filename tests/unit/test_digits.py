@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from bnstudy.analysis.outcomes import digits_pairs
+from bnstudy.experiment import digits
 from bnstudy.experiment.digits import (
-    ARMS,
     NETWORKS,
+    choose,
+    epochs_to,
     make_network,
     make_split,
     train,
@@ -18,8 +20,9 @@ from bnstudy.experiment.digits import (
 )
 
 SIZES = {"widths": [32, 32], "channels": [8, 16]}
-TRAINING = {"epochs": 2, "batch_size": 128, "learning_rate": 0.01}
-SETTINGS = {"widths": [8], "channels": [2, 3], "validation_share": 0.25, "threshold": 2.0}
+CELL = {"widths": [8], "channels": [2, 3], "validation_share": 0.25, "threshold": 2.0}
+CELL |= {"epochs": 2, "batch_size": 128}
+TUNED = CELL | {"learning_rates": [0.1, 0.01]}
 
 
 def generator(seed: int = 1) -> torch.Generator:
@@ -108,38 +111,106 @@ def test_training_starts_near_guessing_and_learns():
 
 
 def test_the_tables_are_tidy_and_repeat_whatever_the_threads_and_other_seeds():
-    runs, curves = train_networks([3, 4], **SETTINGS, **TRAINING)
-    assert len(runs) == 2 * 2 * 2 and len(curves) == len(runs) * 2
+    made = train_networks([3, 4], [1, 2], **TUNED)
+    runs, curves, tuning = made
+    assert len(runs) == 2 * 2 * 2 and len(curves) == len(runs) * (1 + 2)
     assert not runs.duplicated(["network", "arm", "seed"]).any()
     assert not curves.duplicated(["network", "arm", "seed", "epoch"]).any()
+    assert (curves.train_loss.isna() == (curves.epoch == 0)).all()
+    assert len(tuning) == 2 * 2 * 2 and (tuning.seeds == 2).all()
     torch.set_num_threads(2)
-    for table, alone in zip(
-        (runs, curves), train_networks([4], **SETTINGS, **TRAINING), strict=True
-    ):
+    alone = train_networks([4], [1, 2], **TUNED)
+    for table, other in zip((*made[:2], tuning.assign(seed=4)), alone, strict=True):
         rest = table[table.seed == 4].reset_index(drop=True)
-        pd.testing.assert_frame_equal(rest, alone, check_exact=True)
+        pd.testing.assert_frame_equal(rest[[*other]], other, check_exact=True)
 
 
-def test_a_run_is_measured_by_the_first_epoch_at_or_below_the_threshold():
-    _, curves = train_networks([3], **SETTINGS, **TRAINING)
-    losses = curves[(curves.network == "dense") & (curves.arm == "none")].validation_loss.to_list()
-    assert losses[0] > losses[1]
-    for threshold, needed, reached in (
-        (losses[0], 1, True),
-        (losses[1], 2, True),
-        (losses[1] / 2, 2, False),
-    ):
-        runs, _ = train_networks([3], **SETTINGS | {"threshold": threshold}, **TRAINING)
-        run = runs.iloc[0]
-        assert (run.epochs_to_threshold, run.reached) == (needed, reached)
-        assert run.final_validation_loss == losses[-1]
+def test_each_arm_trains_at_the_rate_that_is_best_on_the_tuning_seeds(monkeypatch):
+    """Whatever the study's seeds are: none of them is trained at another rate."""
+    trained, plain = [], digits.train_cell
+
+    def watched(name, arm, seeds, *, learning_rate, **settings):
+        trained.extend((name, arm, learning_rate, seed) for seed in seeds)
+        return plain(name, arm, seeds, learning_rate=learning_rate, **settings)
+
+    monkeypatch.setattr(digits, "train_cell", watched)
+    runs, _, tuning = train_networks([3, 4], [1, 2], **TUNED)
+    best = tuning[tuning["rank"] == 1].set_index(["network", "arm"]).learning_rate
+    assert len(best) == 4
+    for seed in (3, 4):
+        at = [one[:3] for one in trained if one[3] == seed]
+        assert sorted(at) == sorted((*cell, rate) for cell, rate in best.items())
+    chosen = runs.set_index(["network", "arm"]).learning_rate
+    assert all((chosen[cell] == rate).all() for cell, rate in best.items())
+    _, _, others = train_networks([5], [1, 2], **TUNED)
+    pd.testing.assert_frame_equal(tuning, others, check_exact=True)
 
 
-def test_a_run_that_diverges_is_recorded():
-    runs, curves = train_networks([3], **SETTINGS, **TRAINING | {"learning_rate": 1e38})
-    assert len(runs) == len(NETWORKS) * len(ARMS) and len(curves) == 2 * len(runs)
-    lost = runs[~np.isfinite(runs.final_validation_loss)]
-    assert len(lost) and not lost.reached.any() and (lost.epochs_to_threshold == 2).all()
+def tried(epochs):
+    """Tuning runs from {rate: epochs to the threshold, one per seed}; infinite: it diverged."""
+    return pd.DataFrame(
+        {
+            "network": "dense",
+            "arm": "none",
+            "seed": seed,
+            "learning_rate": rate,
+            "epochs_to_threshold": min(value, 9.0),
+            "final_validation_loss": np.nan if np.isinf(value) else 0.1,
+        }
+        for rate, values in epochs.items()
+        for seed, value in enumerate(values)
+    )
+
+
+def test_the_least_geometric_mean_of_the_epochs_is_chosen():
+    """4 and 9 have the mean 6.5 and the geometric mean 6; 6.2 has the smaller mean alone."""
+    table = choose(tried({0.1: [4, 9], 0.03: [6.2, 6.2], 0.3: [7, 8], 0.01: [1, math.inf]}))
+    assert list(table.learning_rate) == [0.1, 0.03, 0.3, 0.01]
+    assert list(table["rank"]) == [1, 2, 3, 4] and list(table.diverged) == [0, 0, 0, 1]
+    assert table.score.iloc[0] == pytest.approx(6) and np.isinf(table.score.iloc[3])
+    assert table.over_best.iloc[1] == pytest.approx(6.2 / 6)
+    assert list(table.at_edge) == [False, False, True, True]
+    assert set(table.network) == {"dense"} and set(table.arm) == {"none"}
+
+
+def test_of_equal_rates_the_smaller_is_chosen():
+    assert choose(tried({0.3: [2, 3], 0.03: [3, 2], 0.1: [9, 9]})).learning_rate.iloc[0] == 0.03
+
+
+@pytest.mark.parametrize(
+    ("losses", "epochs", "reached"),
+    [
+        ([2, 1, 0.5, 0.125], 3, True),  # exactly at the end of an epoch
+        ([2, 0.5, 0.03125], 1.5, True),  # 0.125 is two halvings of four from there
+        ([2, 0.03125, 3, 0.01], 2 / 3, True),  # four of six; what comes later does not matter
+        ([2, 1, 0.5], 2, False),
+        ([2, 1, math.nan, math.nan], 3, False),
+    ],
+)
+def test_the_crossing_is_interpolated_in_the_logarithm_of_the_loss(losses, epochs, reached):
+    """Of powers of two the threshold 1/8 is crossed where as many halvings say."""
+    assert epochs_to(np.array(losses, float), 0.125) == (pytest.approx(epochs), reached)
+
+
+def test_runs_are_measured_by_their_curves():
+    runs, curves = digits.train_cell("dense", "none", [3], **CELL, learning_rate=0.01)
+    losses = curves.validation_loss.to_numpy()
+    assert losses[0] > losses[1] > losses[2] and list(curves.epoch) == [0, 1, 2]
+    run = runs.iloc[0]
+    assert (run.epochs_to_threshold, run.reached) == epochs_to(losses, 2.0)
+    assert run.reached and 0 < run.epochs_to_threshold < 2
+    assert run.final_validation_loss == losses[-1]
+
+
+def test_a_run_that_diverges_is_recorded_and_its_rate_is_the_worst():
+    settings = TUNED | {"learning_rates": [0.01, 1e38]}
+    runs, _, tuning = train_networks([3], [1], **settings)
+    assert (runs.learning_rate == 0.01).all()
+    worst = tuning[tuning.learning_rate == 1e38]
+    assert worst.diverged.any() and (worst["rank"] == 2).all()
+    lost, curves = digits.train_cell("dense", "none", [3], **CELL, learning_rate=1e38)
+    assert not np.isfinite(lost.final_validation_loss.item()) and len(curves) == 3
+    assert not lost.reached.item() and lost.epochs_to_threshold.item() == 2
 
 
 def test_log_ratios_are_paired_by_seed():

@@ -22,6 +22,7 @@ FIGURES = members.names("figures")
 TABLES = {"curves.parquet", "curves_thinned.parquet", "diagnostics.parquet", "experiments.csv"}
 TABLES |= {"runs.csv", "significance.csv", "sensitivity.csv", "claims.csv", "effects.csv"}
 TABLES |= {"tuning.csv", "horizon.csv", "gradients.csv", "digits.csv", "digits_curves.csv"}
+TABLES |= {"digits_tuning.csv"}
 ARMS = ("batch", "batch-matched", "layer-norm")
 
 

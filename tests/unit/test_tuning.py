@@ -10,6 +10,7 @@ from bnstudy.config.cell import ARTICLE, Cell
 from bnstudy.config.checks import ConfigError
 from bnstudy.config.models import Study
 from bnstudy.config.plan import Plan
+from bnstudy.files import write_csv
 
 OPTIONS = {"final_window": 500, "thresholds": [0.2], "bootstraps": 999, "seed": 1}
 TUNED = ARTICLE | {"learning_rate": None, "schedule": None, "tuned_for": "final_test_loss"}
@@ -83,10 +84,11 @@ def test_of_no_tuned_cell_there_is_an_empty_table():
     assert list(tuning.tuning_table([]))[-1] == "at_edge" and not len(tuning.tuning_table([]))
 
 
-def test_what_is_at_the_edge_is_named_and_found_by_its_settings(tried, default_config):
+def test_what_is_at_the_edge_is_named_and_found_by_its_settings(tried, default_config, tmp_path):
     study = Study.from_config(default_config)
     table = tried({(rate, "cosine"): [1 + rate] for rate in (0.01, 0.03, 0.1)})
-    [line] = tuning.edges(table)
+    write_csv(tmp_path / "tuning.csv", table)
+    [line] = tuning.edges(tmp_path)
     assert line.startswith("none, width 3, batch size full, for final_test_loss: cosine 0.01 is at")
     settings = {"width": 3, "tuned_for": "final_test_loss"}
     assert tuning.at_edge(table, study, settings, ("batch", "none"))
@@ -100,7 +102,16 @@ def test_what_is_at_the_edge_is_named_and_found_by_its_settings(tried, default_c
         "nothing was tuned there"
     )
     inner = tried({(rate, "cosine"): [1 + abs(rate - 0.03)] for rate in (0.01, 0.03, 0.1)})
-    assert tuning.edges(inner) == [] and not tuning.at_edge(inner, study, settings, ("none",))
+    write_csv(tmp_path / "tuning.csv", inner)
+    assert tuning.edges(tmp_path) == [] and not tuning.at_edge(inner, study, settings, ("none",))
+
+
+def test_a_choice_at_the_edge_on_digits_is_named(tmp_path):
+    row = {"network": "dense", "arm": "none", "learning_rate": 0.1, "at_edge": True}
+    table = pd.DataFrame([row | {"rank": 1}, row | {"rank": 2, "learning_rate": 0.001}])
+    write_csv(tmp_path / "digits_tuning.csv", table)
+    [line] = tuning.edges(tmp_path)
+    assert line.startswith("none, dense network on digits: 0.1 is at the edge of the rates tried;")
 
 
 # --- the plan -------------------------------------------------------------------------------------

@@ -178,6 +178,10 @@ def test_a_choice_at_the_edge_is_not_published(folders, capsys):
     write_csv(folders[0] / "extended/tables/tuning.csv", pd.DataFrame([row]))
     assert main(["publish", str(folders[0])]) == 2
     assert "cosine 1 is at the edge" in capsys.readouterr().err
+    (folders[0] / "extended/tables/tuning.csv").unlink()
+    write_csv(folders[0] / "tables/digits_tuning.csv", pd.DataFrame([row | {"network": "dense"}]))
+    assert main(["publish", str(folders[0])]) == 2
+    assert "dense network on digits: 1 is at the edge" in capsys.readouterr().err
 
 
 def test_arms_named_none_survive_the_snapshot(folders):

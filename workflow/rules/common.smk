@@ -43,7 +43,12 @@ BLOCK_FILES = [
 ]
 FORMATS = ["pdf", "svg", "png"]
 # Tables of the experiments of their own kind: the experiment that makes each.
-OWN_TABLES = {"gradients": "depth", "digits": "digits", "digits_curves": "digits"}
+OWN_TABLES = {
+    "gradients": "depth",
+    "digits": "digits",
+    "digits_curves": "digits",
+    "digits_tuning": "digits",
+}
 # The columns of all diagnostics, and what they mean.
 DIAGNOSED = {
     column: meaning
@@ -248,21 +253,16 @@ def own_seeds(name):
 
 def tested_tables(scope):
     """The tables that the claims' tests read, as far as a scope has them."""
-    return [
-        table
-        for table in ("runs.csv", "tuning.csv", "gradients.csv", "digits.csv")
-        if table in tables_of(scope)
-    ]
+    read = ["runs.csv", "tuning.csv", "gradients.csv", "digits.csv", "digits_tuning.csv"]
+    return [table for table in read if table in tables_of(scope)]
 
 
 def warn_of_edges():
     """One line per choice of a rate that may be none; called when all is done."""
     from bnstudy.analysis.tuning import edges
-    from bnstudy.files import read_csv
 
     scope = SCOPES["extended" in workflow.dag_settings.targets]
-    table = Path(f"results/{scope}tables/tuning.csv")
-    for edge in edges(read_csv(table)) if table.exists() else []:
+    for edge in edges(Path(f"results/{scope}tables")):
         logger.warning(f"Tuning: {edge} (what it decides is not estimable).")
 
 

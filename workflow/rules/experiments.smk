@@ -30,10 +30,11 @@ rule depth:
 
 
 rule digits:
-    """Train a dense and a convolutional network on digits, with and without BN."""
+    """Train a dense and a convolutional network on digits, with and without BN, each tuned."""
     output:
         table="results/runs/digits/digits.csv",
         curves="results/runs/digits/digits_curves.csv",
+        tuning="results/runs/digits/digits_tuning.csv",
     log:
         "logs/digits.log",
     benchmark:
@@ -47,6 +48,7 @@ rule digits:
     params:
         code=code("digits.py"),
         seeds=own_seeds("digits"),
+        tuning_seeds=list(STUDY.seeds.tuning.range),
         settings=own("digits"),
     script:
         "../scripts/digits.py"

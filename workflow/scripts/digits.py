@@ -8,6 +8,8 @@ open_log(snakemake.log[0])
 from bnstudy.experiment.digits import train_networks
 from bnstudy.files import write_csv
 
-runs, curves = train_networks(snakemake.params.seeds, **snakemake.params.settings)
+params = snakemake.params
+runs, curves, tuning = train_networks(params.seeds, params.tuning_seeds, **params.settings)
 write_csv(snakemake.output.table, runs)
 write_csv(snakemake.output.curves, curves)
+write_csv(snakemake.output.tuning, tuning)

@@ -33,7 +33,7 @@ from bnstudy.analysis.outcomes import (
     pair_table,
 )
 from bnstudy.analysis.statistics import NotEstimable
-from bnstudy.analysis.tuning import at_edge
+from bnstudy.analysis.tuning import at_edge, network_at_edge
 from bnstudy.analysis.wording import sentence
 from bnstudy.config.models import Analysis, StudySettings
 
@@ -41,6 +41,7 @@ Tables = Mapping[str, pd.DataFrame]
 Row = dict[str, Any]
 # Tables with pairs of their own, beside runs.csv: how they are read.
 PAIRS = {"gradients": gradient_pairs, "digits": digits_pairs}
+AT_EDGE = "a rate was chosen at the edge of those tried"
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,8 @@ def alternatives(analysis: Analysis, runs: pd.DataFrame) -> list[Choice]:
 
 
 def significance(tables: Tables, study: StudySettings) -> pd.DataFrame:
-    """One row per comparison. `tables`: runs, gradients and digits; a missing one has nothing to
-    tell.
+    """One row per comparison. `tables`: runs, gradients, digits, and the two of tunings; a missing
+    one has nothing to tell.
 
     Roles: primary (the family that decides the claims), secondary (the article's settings at other
     widths and thresholds), exploratory (other arms against none), trend (over the widths). Holm
@@ -189,13 +190,15 @@ def primary_row(
 
 def measure(comparison: Comparison, tables: Tables, study: StudySettings) -> Measured:
     """The pairs of a comparison; none where a table lacks its cells."""
-    table = tables.get(comparison.table, pd.DataFrame())
+    nothing = pd.DataFrame()
+    table = tables.get(comparison.table, nothing)
     if table.empty:
         none = np.empty(0)
         return Measured(none, none, none, (none > 0, none > 0))
     if comparison.table != "runs":
         reference, arm, d, censored = PAIRS[comparison.table](table, comparison.of)
-        return Measured(reference, arm, d, censored)
+        edge = network_at_edge(tables.get("digits_tuning", nothing), comparison.of)
+        return Measured(reference, arm, d, censored, reason=AT_EDGE if edge else "")
     arms = comparison.arm, comparison.reference
     runs = cell_pairs(table, study, comparison.settings, *arms)
     values = pair_table(runs, comparison.column, *arms, comparison.diverged)
@@ -203,10 +206,9 @@ def measure(comparison: Comparison, tables: Tables, study: StudySettings) -> Mea
     got = pair_table(runs, reached, *arms, "left out").reindex(values.index).fillna(1.0)
     reference, arm = (values[name].to_numpy(float) for name in reversed(arms))
     censored = ~got[arms[1]].to_numpy(bool), ~got[arms[0]].to_numpy(bool)
-    d, reason = log_ratio_of(reference, arm), ""
-    if at_edge(tables.get("tuning", pd.DataFrame()), study, comparison.settings, arms):
-        reason = "a rate was chosen at the edge of those tried"
-    return Measured(reference, arm, d, censored, failures(runs, *arms), reason)
+    edge = at_edge(tables.get("tuning", nothing), study, comparison.settings, arms)
+    d, failed = log_ratio_of(reference, arm), failures(runs, *arms)
+    return Measured(reference, arm, d, censored, failed, AT_EDGE if edge else "")
 
 
 def _at_other_widths(

@@ -6,6 +6,7 @@ there. A run that diverged is worse than all others. Ties go to the smaller rate
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from bnstudy.analysis.collect import BlockOfScope, outcomes_of_block
 from bnstudy.analysis.outcomes import at_settings
 from bnstudy.config.cell import SETTINGS
 from bnstudy.config.models import StudySettings
+from bnstudy.experiment.choice import ranked
+from bnstudy.files import read_csv
 
 CHOSEN = ("learning_rate", "schedule")
 COLUMNS = ["score", "seeds", "diverged", "rank", "over_best", "share_chosen", "at_edge"]
@@ -32,27 +35,19 @@ def tried(
 ) -> pd.DataFrame:
     """One row per rate and schedule tried for a tuned cell, the best first.
 
-    Columns: the cell's settings, the tried ones among them; score, the geometric mean of the
-    outcome; seeds and diverged, numbers of runs; rank; over_best, the score over the best one;
-    share_chosen, how often tuning seeds drawn anew from these, with replacement, choose it;
-    at_edge, whether its rate is the smallest or largest tried with its schedule.
+    Columns: the cell's settings, the tried ones among them; those of `ranked`; share_chosen, how
+    often tuning seeds drawn anew from these, with replacement, choose it; at_edge, whether its rate
+    is the smallest or largest tried with its schedule.
     """
     runs = pd.concat([outcomes_of_block(block, final_window, thresholds) for block in blocks])
     diverged = runs.status == "diverged"
     runs["outcome"] = np.log(runs[cell["tuned_for"]].astype(float)).where(~diverged, np.inf)
     outcomes = runs.pivot(index="seed", columns=list(CHOSEN), values="outcome")
     outcomes = outcomes.sort_index(axis=1)  # of equal ones the first is the smaller rate
-    means = outcomes.mean().to_numpy()
-    order = np.argsort(means, kind="stable")
     shares = _shares(outcomes.to_numpy(), np.random.default_rng(seed), bootstraps)
-    table = outcomes.columns.to_frame(index=False)
+    table = ranked(outcomes)
     rates = table.groupby("schedule").learning_rate
     edges = [rates.transform(end) for end in ("min", "max")]
-    table["score"] = np.exp(means)
-    table["seeds"] = len(outcomes)
-    table["diverged"] = np.isinf(outcomes.to_numpy()).sum(axis=0)
-    table["rank"] = np.argsort(order) + 1
-    table["over_best"] = table.score / table.score[order[0]]
     table["share_chosen"] = shares
     table["at_edge"] = (table.learning_rate == edges[0]) | (table.learning_rate == edges[1])
     own = {name: value for name, value in cell.items() if name not in CHOSEN}
@@ -76,13 +71,24 @@ def chosen(table: pd.DataFrame, rank: int) -> dict[str, Any]:
     return {"learning_rate": float(best.learning_rate), "schedule": str(best.schedule)}
 
 
-def edges(table: pd.DataFrame) -> list[str]:
-    """Of each tuned cell whose choice lies at the edge of what was tried, what to add."""
-    best = table[(table["rank"] == 1) & table.at_edge.astype(bool)]
+def _at_edge(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the choices that lie at the edge of what was tried."""
+    return table if table.empty else table[(table["rank"] == 1) & table.at_edge.astype(bool)]
+
+
+def edges(tables: Path) -> list[str]:
+    """Of each choice at the edge of what was tried, in a folder of tables, what to add."""
+    cells = {
+        "tuning.csv": "{0.arm}, width {0.width}, batch size {0.batch_size}, for {0.tuned_for}: "
+        "{0.schedule}",
+        "digits_tuning.csv": "{0.arm}, {0.network} network on digits:",
+    }
     return [
-        f"{row.arm}, width {row.width}, batch size {row.batch_size}, for {row.tuned_for}: "
-        f"{row.schedule} {row.learning_rate:g} is at the edge of the rates tried; add rates there"
-        for row in best.itertuples()
+        f"{cell.format(row)} {row.learning_rate:g} is at the edge of the rates tried; "
+        "add rates there"
+        for file, cell in cells.items()
+        if (tables / file).exists()
+        for row in _at_edge(read_csv(tables / file)).itertuples()
     ]
 
 
@@ -93,8 +99,14 @@ def at_edge(
     lie beyond it."""
     if "tuned_for" not in settings or table.empty:
         return False
-    best = table[(table["rank"] == 1) & table.at_edge.astype(bool) & table.arm.isin(arms)]
-    return bool(at_settings(best, study, settings).any())
+    best = _at_edge(table)
+    return bool(at_settings(best[best.arm.isin(arms)], study, settings).any())
+
+
+def network_at_edge(table: pd.DataFrame, network: str) -> bool:
+    """Whether a choice for this network of digits_tuning.csv does; `interaction`: for any."""
+    best = _at_edge(table)
+    return len(best) > 0 and (network == "interaction" or network in set(best.network))
 
 
 def tuning_table(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:

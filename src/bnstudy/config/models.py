@@ -56,6 +56,12 @@ def _told_apart(values: list[float]) -> list[float]:
     return values
 
 
+def _shared(ours: range, theirs: range) -> int | None:
+    """The first seed that both hold."""
+    first = max(ours.start, theirs.start)
+    return first if first < min(ours.stop, theirs.stop) else None
+
+
 def _ascending(bounds: list[float]) -> list[float]:
     low, high = bounds
     if not low < high:
@@ -140,11 +146,9 @@ class SeedSets(Section):
 
     @model_validator(mode="after")
     def _disjoint(self) -> "SeedSets":
-        study, tuning = self.study.range, self.tuning.range
-        first = max(study.start, tuning.start)
-        if first < min(study.stop, tuning.stop):
+        if (seed := _shared(self.study.range, self.tuning.range)) is not None:
             raise ValueError(
-                f"tuning and study both hold seed {first}; a seed that chose a setting must not "
+                f"tuning and study both hold seed {seed}; a seed that chose a setting must not "
                 "test it: move one of them"
             )
         return self
@@ -274,9 +278,13 @@ class Digits(Section):
     channels: Layers = Field(description="channels of the convolutional network's layers")
     validation_share: float = Field(ge=0.05, le=0.5, description="of the 1797 images")
     batch_size: int = Field(ge=2, le=800, description="images per minibatch")
-    learning_rate: PositiveFloat
+    learning_rates: Annotated[Values, Field(min_length=2)] = Field(
+        description="the tuning seeds choose one of them for each network and arm"
+    )
     epochs: PositiveInt = Field(le=100_000, description="budget")
-    threshold: PositiveFloat = Field(description="validation loss (cross-entropy) to reach")
+    threshold: float = Field(
+        gt=0, lt=2.3, description="validation loss (cross-entropy) to reach; guessing leaves 2.3"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> "Digits":
@@ -536,6 +544,12 @@ class Study(StudySettings):
                     self.resolved(settings, f"experiments.{name}")
             if experiment.tuned_by:
                 self._check_tuning(name, experiment)
+        digits = self.experiments.digits
+        if digits and (seed := _shared(self.seeds_of(digits), self.seeds.tuning.range)) is not None:
+            raise ValueError(
+                f"experiments.digits.seeds and seeds.tuning both hold seed {seed}; a seed that "
+                "chose a rate must not test it: move one of them"
+            )
         return self
 
     def _check_tuning(self, name: str, experiment: Experiment) -> None:
@@ -545,11 +559,9 @@ class Study(StudySettings):
         if source not in known:
             raise ValueError(f"{place} is {source!r}, no experiment; {unknown(source, known)}")
         tuning = self.experiments.training[source]
-        ours, theirs = self.seeds_of(experiment), self.seeds_of(tuning)
-        first = max(ours.start, theirs.start)
-        if first < min(ours.stop, theirs.stop):
+        if (seed := _shared(self.seeds_of(experiment), self.seeds_of(tuning))) is not None:
             raise ValueError(
-                f"{place}: {name} and {source} both hold seed {first}; a seed that chose a setting "
+                f"{place}: {name} and {source} both hold seed {seed}; a seed that chose a setting "
                 "must not test it: give one of them other seeds"
             )
         if not tuning.learning_rate and not tuning.schedule:

@@ -6,22 +6,31 @@ scikit-learn (E. Alpaydin and C. Kaynak, UCI Optical Recognition of Handwritten 
 test part).
 
 Both arms of a seed have the same split, initial weights and order of minibatches: BN draws nothing.
+Each arm of each network has the learning rate that other seeds choose for it.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
+from functools import cache
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float64
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bnstudy.experiment.choice import ranked
+
 NETWORKS = ("dense", "convolutional")
 ARMS = ("none", "batch")
 SIDE, CLASSES = 8, 10
+
+_load = cache(load_digits)  # every run asks for them
 
 
 class Split(NamedTuple):
@@ -38,7 +47,7 @@ def make_split(seed: int, validation_share: float) -> Split:
 
     Grey values are shifted and scaled by the training part's mean and spread, over all pixels.
     """
-    images, labels = load_digits(return_X_y=True)
+    images, labels = _load(return_X_y=True)
     train, validation, *labels = train_test_split(
         images, labels, test_size=validation_share, stratify=labels, random_state=seed
     )
@@ -111,7 +120,8 @@ def train(
     batch_size: int,
     learning_rate: float,
 ) -> pd.DataFrame:
-    """Train `network` in place; one row per epoch: train_loss, validation_loss and _accuracy.
+    """Train `network` in place; one row before and one after each epoch, by the number of those
+    done: train_loss (NaN before), validation_loss and _accuracy.
 
     `generator` shuffles. What is left of an epoch after the last whole minibatch is left out: BN's
     statistics of a handful of images would be noise. The train loss is the mean over the epoch's
@@ -119,7 +129,7 @@ def train(
     """
     optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
     count = len(split.train_labels) // batch_size
-    curves = []
+    curves = [{"train_loss": math.nan, **_validate(network, split)}]
     for _ in range(epochs):
         network.train()
         order = torch.randperm(len(split.train_labels), generator=generator)
@@ -131,7 +141,7 @@ def train(
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
-        curves.append({"train_loss": np.mean(losses), **_validate(network, split)})
+        curves.append({"train_loss": float(np.mean(losses)), **_validate(network, split)})
     return pd.DataFrame(curves)
 
 
@@ -147,7 +157,34 @@ def _validate(network: nn.Sequential, split: Split) -> dict[str, float]:
 
 
 def train_networks(
-    seeds: Iterable[int],
+    seeds: Sequence[int],
+    tuning_seeds: Sequence[int],
+    *,
+    learning_rates: Sequence[float],
+    **settings: Any,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Choose a rate for each arm of each network (see `choose`), and train it at that on `seeds`:
+    (one row per run, one row per epoch of a run, one row per rate tried).
+
+    One thread, so that results do not depend on the number of cores.
+    """
+    torch.set_num_threads(1)
+    tables = []
+    for cell in product(NETWORKS, ARMS):
+        tried = [
+            train_cell(*cell, tuning_seeds, learning_rate=rate, **settings)[0]
+            for rate in learning_rates
+        ]
+        choice = choose(pd.concat(tried))
+        rate = float(choice.learning_rate.iloc[0])
+        tables.append((*train_cell(*cell, seeds, learning_rate=rate, **settings), choice))
+    return tuple(pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True))
+
+
+def train_cell(
+    name: str,
+    arm: str,
+    seeds: Sequence[int],
     *,
     widths: Sequence[int],
     channels: Sequence[int],
@@ -155,36 +192,62 @@ def train_networks(
     threshold: float,
     **training: Any,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Train every network, arm and seed: (one row per run, one row per epoch of a run).
+    """Train one arm of a network: (one row per run, one row per epoch of a run).
 
-    Runs: epochs_to_threshold (1 + index of the first epoch whose validation loss is at or below
-    `threshold`; the budget, and reached False, if there is none), and the last epoch's values. A
-    run that diverges never reaches it, and its losses are recorded as they are. One thread, so that
-    results do not depend on the number of cores.
+    Runs: epochs_to_threshold and reached (see `epochs_to`), and the last epoch's values. A run that
+    diverges never reaches it, and its losses are recorded as they are.
     """
-    torch.set_num_threads(1)
-    splits = {seed: make_split(seed, validation_share) for seed in seeds}
     runs, curves = [], []
-    for name in NETWORKS:
-        for arm in ARMS:
-            for seed, split in splits.items():
-                generator = torch.Generator().manual_seed(seed)
-                network = make_network(name, arm, generator, widths=widths, channels=channels)
-                curve = train(network, split, generator, **training)
-                run = {"network": name, "arm": arm, "seed": seed}
-                runs.append(run | _measure(curve, threshold))
-                curves.append(pd.DataFrame({**run, "epoch": curve.index, **curve}))
+    for seed in seeds:
+        split = make_split(seed, validation_share)
+        generator = torch.Generator().manual_seed(seed)
+        network = make_network(name, arm, generator, widths=widths, channels=channels)
+        curve = train(network, split, generator, **training)
+        epochs, reached = epochs_to(curve.validation_loss.to_numpy(), threshold)
+        last = curve.iloc[-1]
+        run = {"network": name, "arm": arm, "seed": seed}
+        measured = {
+            "learning_rate": training["learning_rate"],
+            "threshold": threshold,
+            "epochs_to_threshold": epochs,
+            "reached": reached,
+            "final_validation_accuracy": last.validation_accuracy,
+            "final_validation_loss": last.validation_loss,
+        }
+        runs.append(run | measured)
+        curves.append(pd.DataFrame({**run, "epoch": curve.index, **curve}))
     return pd.DataFrame(runs), pd.concat(curves, ignore_index=True)
 
 
-def _measure(curve: pd.DataFrame, threshold: float) -> dict[str, Any]:
-    """What runs are compared by (see `train_networks`)."""
-    reached = np.flatnonzero(curve.validation_loss <= threshold)
-    last = curve.iloc[-1]
-    return {
-        "threshold": threshold,
-        "epochs_to_threshold": int(reached[0]) + 1 if len(reached) else len(curve),
-        "reached": len(reached) > 0,
-        "final_validation_accuracy": last.validation_accuracy,
-        "final_validation_loss": last.validation_loss,
-    }
+def epochs_to(losses: Float64[np.ndarray, " point"], threshold: float) -> tuple[float, bool]:
+    """Epochs until the loss first is at or below `threshold`, and whether it ever was; `losses`
+    before training and after each epoch.
+
+    The logarithm of the loss is taken to be linear between the ends of epochs. Later spikes are
+    ignored; the budget, if there is no such epoch.
+    """
+    below = np.flatnonzero(losses <= threshold)
+    if not len(below):
+        return len(losses) - 1.0, False
+    around = [max(below[0] - 1, 0), below[0]]
+    return float(np.interp(-np.log(threshold), -np.log(losses[around]), around)), True
+
+
+def choose(tried: pd.DataFrame) -> pd.DataFrame:
+    """One row per learning rate of `tried`, the tuning seeds' runs of one arm of a network, the
+    best first.
+
+    Columns: network, arm; those of `ranked` by the epochs to the threshold; at_edge, whether the
+    rate is the smallest or largest tried.
+    """
+    diverged = ~np.isfinite(tried.final_validation_loss)
+    outcome = np.log(tried.epochs_to_threshold).where(~diverged, np.inf)
+    outcomes = tried.assign(outcome=outcome).pivot(
+        index="seed", columns="learning_rate", values="outcome"
+    )
+    table = ranked(outcomes)
+    rates = table.learning_rate
+    table["at_edge"] = (rates == rates.min()) | (rates == rates.max())
+    for index, name in enumerate(("network", "arm")):
+        table.insert(index, name, tried[name].iloc[0])
+    return table.sort_values("rank")

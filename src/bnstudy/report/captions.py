@@ -59,9 +59,17 @@ TABLES = {
         "Gradients at initialisation", "One row per initialisation, arm, seed and layer."
     ),
     "digits": Caption(
-        "Networks on digits", "One row per run: epochs to the validation loss, values at the end."
+        "Networks on digits",
+        "One row per run: rate, epochs to the validation loss, values at the end.",
     ),
-    "digits_curves": Caption("Networks on digits, by epoch", "One row per run and epoch."),
+    "digits_curves": Caption(
+        "Networks on digits, by epoch", "One row per run and number of epochs done, from 0 on."
+    ),
+    "digits_tuning": Caption(
+        "Tuning on digits",
+        "One row per network, arm and learning rate tried: geometric mean of the epochs to the "
+        "validation loss over the tuning seeds, rank.",
+    ),
 }
 
 

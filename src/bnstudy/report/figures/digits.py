@@ -14,9 +14,9 @@ from bnstudy.report import style
 TITLE = "Two networks on digits"
 CAPTION = (
     "Above: validation cross-entropy of a dense and of a convolutional network on 8 × 8 digits, "
-    "median and quartiles over {digits_seeds}. Below: ratio of the epochs needed to reach the "
-    "dashed loss ({digits_threshold:g}), with BN over without: a grey dot per seed, geometric "
-    "mean and {level} interval."
+    "each arm at its own learning rate, median and quartiles over {digits_seeds}. Below: ratio of "
+    "the epochs needed to reach the dashed loss ({digits_threshold:g}), with BN over without: a "
+    "grey dot per seed, geometric mean and {level} interval."
 )
 TABLES = ("digits.csv", "digits_curves.csv", "significance.csv")
 
@@ -46,7 +46,7 @@ def _curves(axes: Axes, curves: pd.DataFrame, thresholds: set[float]) -> None:
         rows, shown = curves[curves.arm == arm], style.look(arm)
         if rows.empty:
             continue
-        style.band(axes, rows.validation_loss.groupby(rows.epoch + 1), shown.colour)
+        style.band(axes, rows.validation_loss.groupby(rows.epoch), shown.colour)
         text: style.Style = {"color": shown.colour, "ha": "right", "va": "top", "fontsize": 7}
         axes.text(0.98, 0.97 - 0.1 * place, shown.label, transform=axes.transAxes, **text)
     for threshold in thresholds:
