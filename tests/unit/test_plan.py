@@ -368,7 +368,12 @@ def test_experiments_vary_one_setting_at_a_time(config):
         "minibatch_rates": {"learning_rate", "schedule", "batch_size", "epochs"},
         "minibatch_tuned": {"learning_rate", "schedule", "tuned_for", "batch_size", "epochs"},
         "minibatch_runner_up": {
-            "learning_rate", "schedule", "tuned_for", "tuned_rank", "batch_size", "epochs",
+            "learning_rate",
+            "schedule",
+            "tuned_for",
+            "tuned_rank",
+            "batch_size",
+            "epochs",
         },
         "wide": set(),
         "dropout": set(),

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import yaml
 
+from bnstudy.analysis.hypotheses import LOWER
 from bnstudy.analysis.outcomes import each_row
+from bnstudy.analysis.wording import interval
 from bnstudy.config.models import Study
+from bnstudy.config.plan import SCOPES
 from bnstudy.files import atomic, read_csv
 from bnstudy.report.captions import captions
 
@@ -30,7 +33,12 @@ def parts(root: Path) -> dict[str, str]:
     """The generated parts, from the committed tables of the repository in `root`."""
     return {
         "figure": figure(root, "claims_matrix"),
-        "findings": findings(root / "published" / "tables"),
+        "findings": "\n".join(
+            [
+                *findings(root / "published" / "tables"),
+                *caveats(root / "published" / SCOPES[-1] / "tables"),
+            ]
+        ),
         "speed": (root / "benchmarks" / "results" / "short.md").read_text().strip(),
     }
 
@@ -52,8 +60,33 @@ def figure(root: Path, name: str) -> str:
     return f"![{title}](published/figures/{name}.png)\n\n*{title}.* {text}"
 
 
-def findings(tables: Path) -> str:
+def findings(tables: Path) -> list[str]:
     """A line on each claim: where it holds, where it fails."""
     claims = read_csv(tables / "claims.csv").drop_duplicates("claim")
-    lines = (f"- **{row.claim}.** “{row.words}”: {row.summary}" for row in each_row(claims))
-    return "\n".join(lines)
+    return [f"- **{row.claim}.** “{row.words}”: {row.summary}" for row in each_row(claims)]
+
+
+def caveats(tables: Path) -> list[str]:
+    """What the verdicts leave out: where BN was slower at the article's settings, and that losses
+    still fell at the end of the longest budget."""
+    tests, horizon = read_csv(tables / "significance.csv"), read_csv(tables / "horizon.csv")
+    others = tests[(tests.role == "secondary") & tests.column.str.startswith("epochs_to_")]
+    slower = [
+        f"{row.quantity} at width {row.width:g}: ratio {interval(row)}"
+        for row in each_row(others[others.ratio_low > 1])
+    ]
+    lower = (others.direction == LOWER).sum()
+    lines = [
+        f"- At other widths and thresholds, as the article ran it: {lower} of {len(others)} "
+        f"comparisons of epochs lower beyond the margin; with an interval above 1: "
+        f"{'; '.join(slower) or 'none'}."
+    ]
+    last = horizon[horizon.epochs == horizon.epochs.max()]
+    slopes = last[["slope_none", "slope_batch"]].to_numpy()
+    if len(last):
+        lines.append(
+            f"- Not converged: after {last.epochs.iloc[0]:,} epochs at the article's rate test losses "
+            f"of widths {', '.join(map(str, last.width))} still fell over the last doubling, to "
+            f"{slopes.min():.2f} to {slopes.max():.2f} of what they were."
+        )
+    return lines
