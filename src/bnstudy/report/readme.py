@@ -85,8 +85,8 @@ def caveats(tables: Path) -> list[str]:
     slopes = last[["slope_none", "slope_batch"]].to_numpy()
     if len(last):
         lines.append(
-            f"- Not converged: after {last.epochs.iloc[0]:,} epochs at the article's rate test losses "
-            f"of widths {', '.join(map(str, last.width))} still fell over the last doubling, to "
+            f"- Not converged: after {last.epochs.iloc[0]:,} epochs at the article's rate the test "
+            f"losses of widths {', '.join(map(str, last.width))} still fell over the last doubling, to "
             f"{slopes.min():.2f} to {slopes.max():.2f} of what they were."
         )
     return lines
