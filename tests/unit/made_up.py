@@ -90,13 +90,16 @@ def tuned(analysis, **options):
     return pd.concat(found)
 
 
-def gradients(count=12, factors=((2.4, 1.1), (0.9, 1.05)), seed=2, depth=5):
-    """Gradients that grow by these factors per layer: (none, batch), unscaled then fan-in."""
+def gradients(count=12, factors=((2.4, 1.1), (0.9, 1.05), (0.4, 1.1)), seed=2, depths=(3, 5)):
+    """Gradients that grow by these factors per layer: (none, batch), with the article's weights,
+    with critical ones, with ones half as large."""
     rng = np.random.default_rng(seed)
-    columns = ["initialization", "arm", "seed", "layer", "gradient_norm"]
+    weights = (("unscaled", 10.0), ("fan-in", 1.0), ("fan-in", 0.5))
+    columns = ["depth", "initialization", "scale", "arm", "seed", "layer", "gradient_norm"]
     rows = [
-        (name, arm, s, layer, (factor * wobble) ** -layer)
-        for name, pair in zip(("unscaled", "fan-in"), factors, strict=True)
+        (depth, *which, arm, s, layer, (factor * wobble) ** -layer)
+        for depth in depths
+        for which, pair in zip(weights, factors, strict=True)
         for arm, factor in zip(("none", "batch"), pair, strict=True)
         for s in range(count)
         for wobble in [np.exp(rng.normal(0, 0.01))]

@@ -154,9 +154,10 @@ def test_the_parametrisation_alone_is_a_regime_of_its_own(study, analysis):
 
 
 def test_gradients_and_digits_decide_c4_and_c5(study, analysis):
-    table = significance(runs(analysis), study, factors=((2.4, 1.1), (0.9, 0.95)))
+    table = significance(runs(analysis), study, factors=((2.4, 1.1), (0.9, 0.95), (0.7, 0.6)))
     found = verdicts(table, study)
     assert found["C4", ARTICLE] == "holds" and found["C4", "critical weights"] == "holds"
+    assert found["C4", "worst over the sizes of the weights"] == "fails"
     assert found["C5", TUNED] == "holds"
     table = significance(runs(analysis), study, ratios=(1.3, 0.8))
     assert verdicts(table, study)["C5", TUNED] == "fails"

@@ -7,14 +7,15 @@ import pandas as pd
 import pytest
 import torch
 from jobs import BATCH_NORM, RANGES, data_of
+from made_up import gradients
 
 from bnstudy.analysis.outcomes import gradient_pairs, layer_factor, layer_factors
 from bnstudy.experiment.depth import gradient_norms, initial_weights, measure_gradients
 
 SMALL = {
     "width": 5,
-    "depth": 4,
-    "initializations": ["unscaled", "fan-in"],
+    "depth": [3, 4],
+    "scales": [0.5, 1.0],
     "batch_norm": BATCH_NORM,
     "dataset": {"train_size": 20, "test_size": 1, "ranges": RANGES},
 }
@@ -48,7 +49,7 @@ def test_with_bn_the_scale_of_the_hidden_weights_does_not_matter():
     """Ioffe & Szegedy 2015, section 3.3; exact but for ε, 1e-6 beside variances of at least 1/3."""
     data = data_of([3], 50, 1)
     x, t = torch.from_numpy(data.train_inputs[0]), torch.from_numpy(data.train_targets[0])
-    *hidden, output = initial_weights(3, width=8, depth=5, initialization="unscaled")
+    *hidden, output = initial_weights(3, width=8, depth=5, scale=None)
     norms = gradient_norms([*hidden, output], x, t, BATCH_NORM)
     scaled = gradient_norms([*(7 * weight for weight in hidden), output], x, t, BATCH_NORM)
     assert scaled == pytest.approx(norms, rel=1e-3)
@@ -73,34 +74,53 @@ def test_bn_and_relu_make_gradients_explode_at_the_published_rate(seed):
 
 def test_the_factors_are_those_of_the_pilot():
     """STUDY.md, H4: unscaled 2.37 -> 1.13, scaled 0.96 -> 1.12; one seed lies within 5 %."""
-    settings = SMALL | {"width": 100, "depth": 50}
+    settings = SMALL | {"width": 100, "depth": [50], "scales": [1.0]}
     factors = layer_factors(
         measure_gradients([0], **settings | {"dataset": SMALL["dataset"] | {"train_size": 1000}})
-    )
+    ).sort_index()
     pilot = {
-        ("unscaled", "none"): 2.37,
-        ("unscaled", "batch"): 1.13,
-        ("fan-in", "none"): 0.96,
-        ("fan-in", "batch"): 1.12,
+        ("unscaled", 10.0, "none"): 2.37,
+        ("unscaled", 10.0, "batch"): 1.13,
+        ("fan-in", 1.0, "none"): 0.96,
+        ("fan-in", 1.0, "batch"): 1.12,
     }
     for cell, factor in pilot.items():
-        assert factors[cell].item() == pytest.approx(factor, rel=0.05)
+        assert factors[50, *cell].item() == pytest.approx(factor, rel=0.05)
 
 
-def test_both_initializations_are_the_same_draw():
-    unscaled, scaled = (initial_weights(4, 9, 3, name) for name in ("unscaled", "fan-in"))
-    assert [tuple(weight.shape) for weight in unscaled] == [(3, 9), (9, 9), (9, 9), (9, 3)]
-    for ours, theirs, inputs in zip(unscaled, scaled, (3, 9, 9, 9), strict=True):
-        torch.testing.assert_close(ours, theirs * inputs**0.5)
-    with pytest.raises(KeyError, match="he"):
-        initial_weights(4, 9, 3, "he")
+def test_weights_of_every_size_are_the_same_draw():
+    """That of the first edition, to the last bit: N(0, 1), and for σ_w = 1 times inputs^(-1/2)."""
+    generator = torch.Generator().manual_seed(4)
+    unscaled, critical, half = (initial_weights(4, 9, 3, scale) for scale in (None, 1.0, 0.5))
+    shapes = [(3, 9), (9, 9), (9, 9), (9, 3)]
+    for shape, one, other, smaller in zip(shapes, unscaled, critical, half, strict=True):
+        draw = normal(generator, *shape)
+        assert torch.equal(one, draw) and torch.equal(other, draw * shape[0] ** -0.5)
+        assert torch.equal(smaller, other / 2)
+
+
+def test_between_hidden_layers_the_articles_weights_are_of_size_root_width():
+    first, *others = initial_weights(4, 9, 3, None)
+    of_size, *rest = initial_weights(4, 9, 3, 3.0)
+    torch.testing.assert_close(others, rest)
+    torch.testing.assert_close(of_size, first * 3**0.5)
+
+
+def test_small_weights_pass_on_a_gradient_times_their_size():
+    """Where tanh is linear, W with entries from N(0, σ_w²/n) changes a length by σ_w on average."""
+    settings = SMALL | {"width": 100, "depth": [20], "scales": [0.1, 0.25]}
+    factors = layer_factors(measure_gradients([3000], **settings)).sort_index()
+    for scale in settings["scales"]:
+        factor = factors[20, "fan-in", scale, "none"].item()
+        assert factor == pytest.approx(scale, rel=0.05)
 
 
 def test_the_table_is_tidy_and_repeats_whatever_the_threads_and_other_seeds():
     table = measure_gradients([5, 6], **SMALL)
-    assert list(table) == ["initialization", "arm", "seed", "layer", "gradient_norm"]
-    assert not table.duplicated(["initialization", "arm", "seed", "layer"]).any()
-    assert len(table) == 2 * 2 * 2 * 4 and set(table.layer) == {1, 2, 3, 4}
+    key = ["depth", "initialization", "scale", "arm", "seed", "layer"]
+    assert list(table) == [*key, "gradient_norm"] and not table.duplicated(key).any()
+    assert len(table) == (3 + 4) * 3 * 2 * 2 and set(table.layer) == {1, 2, 3, 4}
+    assert set(table.scale[table.initialization == "unscaled"]) == {5**0.5}
     torch.set_num_threads(2)
     alone = measure_gradients([6], **SMALL)
     rest = table[table.seed == 6].reset_index(drop=True)
@@ -109,16 +129,48 @@ def test_the_table_is_tidy_and_repeats_whatever_the_threads_and_other_seeds():
 
 def test_differences_measure_the_distance_from_a_factor_of_1():
     """Norms 8, 4, 2 double a layer, 2, 6, 18 shrink to a third: |ln 1/3| - |ln 2| = ln 1.5."""
+    fields = {"depth": 3, "initialization": "fan-in", "scale": 1.0}
     rows = [
-        {"initialization": "fan-in", "arm": arm, "seed": seed, "layer": layer, "gradient_norm": g}
+        {**fields, "arm": arm, "seed": seed, "layer": layer, "gradient_norm": g}
         for seed in (1, 2)
         for arm, norms in (("none", (8, 4, 2)), ("batch", (2, 6, 18) if seed == 1 else (5, 5, 5)))
         for layer, g in enumerate(norms, start=1)
     ]
     none, batch, d, _ = gradient_pairs(pd.DataFrame(rows), "fan-in")
-    assert none == pytest.approx([2, 2]) and batch == pytest.approx([1 / 3, 1])
+    assert none == pytest.approx([2, 2]) and batch == pytest.approx([3, 1])
     assert d == pytest.approx([math.log(1.5), -math.log(2)])
     assert gradient_pairs(pd.DataFrame(rows), "unscaled")[2].shape == (0,)
+
+
+def test_the_worst_size_is_each_seeds_and_arms_own_and_in_the_deepest_stacks():
+    """max(f, 1/f) at σ_w = 0.5 and 2: none 4 and 3, then 2 and 3; batch 1.1 and 1.2, then 1.2 and
+    1. The article's weights and the shallower stacks, though worse, are not asked."""
+    factors = {
+        (3, 0.5): {"none": (1 / 4, 2), "batch": (1.1, 1.2)},
+        (3, 2.0): {"none": (3, 1 / 3), "batch": (1 / 1.2, 1)},
+        (2, 2.0): {"none": (9, 9), "batch": (9, 9)},
+    }
+    rows = [
+        (depth, name, scale, arm, seed, layer, (f if name == "fan-in" else 9) ** -layer)
+        for (depth, scale), by_arm in factors.items()
+        for name in ("fan-in", "unscaled")
+        for arm, pair in by_arm.items()
+        for seed, f in enumerate(pair)
+        for layer in range(1, depth + 1)
+    ]
+    columns = ["depth", "initialization", "scale", "arm", "seed", "layer", "gradient_norm"]
+    none, batch, d, _ = gradient_pairs(pd.DataFrame(rows, columns=columns), "worst")
+    assert none == pytest.approx([4, 3]) and batch == pytest.approx([1.2, 1.2])
+    assert d == pytest.approx([math.log(1.2 / 4), math.log(1.2 / 3)])
+
+
+@pytest.mark.parametrize("norm", [0.0, np.inf, np.nan])
+def test_a_gradient_that_vanished_or_overflowed_at_one_size_is_the_worst(norm):
+    table = gradients(3)
+    lost = (table.scale == 0.5) & (table.arm == "none") & (table.seed == 1) & (table.layer == 1)
+    table.loc[lost, "gradient_norm"] = norm
+    assert np.isfinite(gradient_pairs(table, "worst")[2]).tolist() == [True, False, True]
+    assert np.isfinite(gradient_pairs(table, "fan-in")[2]).all()
 
 
 def test_vanished_and_exploded_gradients_are_not_finite_instead_of_an_error():

@@ -34,7 +34,7 @@ STUDIES = {
         "rates_1": {"seeds": "tuning", "arm": ["none", "batch"], "learning_rate": [0.01, 1]}
     },
     # No run at all.
-    "depth": {"depth": {"width": 6, "depth": 4, "initializations": ["fan-in"]}},
+    "depth": {"depth": {"width": 6, "depth": 4, "scales": 0.5}},
 }
 
 

@@ -166,10 +166,10 @@ def log_ratio_of(reference: Num[np.ndarray, " pair"], other: Num[np.ndarray, " p
         return np.log(other.astype(float)) - np.log(reference.astype(float))
 
 
-def layer_factor(first: Any, last: Any, depth: int) -> Any:
+def layer_factor(first: Any, last: Any, depth: Any) -> Any:
     """Factor by which a gradient grows per layer on its way back: (first / last)^(1 / (depth - 1)).
 
-    `first`, `last`: gradient norms at the first and last of `depth` hidden layers, as numbers,
+    `first`, `last`: gradient norms at the first and last of `depth` hidden layers; all as numbers,
     arrays or series. A gradient that vanished or overflowed gives 0, infinity or NaN.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -177,26 +177,29 @@ def layer_factor(first: Any, last: Any, depth: int) -> Any:
 
 
 def layer_factors(gradients: pd.DataFrame) -> pd.Series:
-    """`layer_factor` of gradients.csv, by initialization, arm and seed."""
-    index = ["initialization", "arm", "seed"]
-    norms = gradients.pivot(index=index, columns="layer", values="gradient_norm")
-    depth = int(norms.columns.max())
-    return layer_factor(norms[1], norms[depth], depth)
+    """`layer_factor` of gradients.csv, by depth, initialization, scale, arm and seed."""
+    cells = gradients.set_index(["depth", "initialization", "scale", "arm", "seed"])
+    depth = cells.index.get_level_values("depth")
+    first, last = (cells.gradient_norm[cells.layer == layer] for layer in (1, depth))
+    return layer_factor(first, last, first.index.get_level_values("depth"))
 
 
-def gradient_pairs(gradients: pd.DataFrame, initialization: str) -> OwnPairs:
-    """The layer factors of reference and treatment, d = |ln treatment| - |ln reference|, by seed,
-    and that none is censored.
+def gradient_pairs(gradients: pd.DataFrame, of: str) -> OwnPairs:
+    """max(f, 1/f) of reference and treatment, f being the layer factor in the deepest stacks,
+    d = ln(treatment) - ln(reference), by seed, and that none is censored.
 
-    d is below 0 where BN brings the factor nearer to 1. Not finite where a gradient vanished or
-    overflowed; empty where `gradients` has no such initialization.
+    `of`: unscaled, the article's weights; fan-in, those with σ_w = 1; worst: of each seed and arm
+    the largest over all σ_w. d is below 0 where BN brings the factor nearer to 1. Not finite where
+    a gradient vanished or overflowed; empty where `gradients` has no such weights.
     """
-    rows = gradients[gradients.initialization == initialization]
-    factors = layer_factors(rows).unstack("arm") if len(rows) else pd.DataFrame()
-    none, batch = (factors.get(arm, pd.Series(dtype=float)).to_numpy() for arm in PAIR)
-    with np.errstate(divide="ignore"):
-        d = np.abs(np.log(batch)) - np.abs(np.log(none))
-    return none, batch, d, (np.zeros(len(d), bool), np.zeros(len(d), bool))
+    rows = gradients[gradients.depth == gradients.depth.max()]
+    rows = rows[rows.initialization == ("unscaled" if of == "unscaled" else "fan-in")]
+    rows = rows[rows.scale == 1] if of == "fan-in" else rows
+    with np.errstate(divide="ignore", invalid="ignore"):
+        far = np.abs(np.log(layer_factors(rows))).unstack("scale").max(axis=1, skipna=False)
+        none, batch = far.unstack("arm").reindex(columns=PAIR).to_numpy().T
+        d = batch - none
+    return np.exp(none), np.exp(batch), d, (np.zeros(len(d), bool), np.zeros(len(d), bool))
 
 
 def digits_pairs(digits: pd.DataFrame, network: str) -> OwnPairs:

@@ -41,7 +41,7 @@ RATIOS = ("ratio",)
 LOSSES = ("train_loss", "test_loss")
 FINALS = ("final_train_loss", "final_test_loss")
 FEATURES = ("final_mean", "final_sat", "final_eff", "final_path", "final_jac")
-NORMS = ("initialization", "arm", "seed", "layer")
+NORMS = ("depth", "initialization", "scale", "arm", "seed", "layer")
 VERDICT = ("verdict",)
 CHECKS = [
     Check(THINNED, f"losses up to epoch {EARLY}", (*RUN, "epoch"), LOSSES, 1e-6),

@@ -259,14 +259,16 @@ class Depth(Section):
 
     seeds: SeedChoice = "study"
     width: Width = Field(description="units of every hidden layer")
-    depth: int = Field(ge=2, le=1000, description="hidden layers")
-    initializations: Annotated[
-        list[Literal["unscaled", "fan-in"]], Field(min_length=1), AfterValidator(_distinct)
-    ] = Field(description="N(0, 1), and N(0, 1/inputs)")
+    depth: Choices[Annotated[int, Field(ge=2, le=1000)]] = Field(
+        description="hidden layers; the deepest stacks decide"
+    )
+    scales: Choices[PositiveFloat] = Field(
+        description="σ_w of weights from N(0, σ_w²/inputs), beside the article's N(0, 1)"
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> "Depth":
-        _refuse_too_many(self.width**2 * self.depth, "weights (width² × depth)")
+        _refuse_too_many(self.width**2 * max(self.depth), "weights (width² × depth)")
         return self
 
 

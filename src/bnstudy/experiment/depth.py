@@ -4,7 +4,10 @@ A stack of D hidden layers without biases, on the article's data and summed squa
 
     zₗ = hₗ₋₁ Wₗ, or BN(hₗ₋₁ Wₗ);   hₗ = tanh(zₗ),   h₀ = x;   y = h_D W_{D+1};   L = Σ (y - t)².
 
-Measured is ‖∂L/∂zₗ‖ over batch and units, for every layer l, before any training.
+Measured is ‖∂L/∂zₗ‖ over batch and units, for every layer l, before any training; for the article's
+weights, N(0, 1), and for N(0, σ_w²/inputs). Without BN, σ_w = 1 is critical for tanh: below it
+activations die out, above it they are chaotic (Poole et al. 2016; Schoenholz et al. 2017). In
+layers of 100 the article's weights are those of σ_w = 10; only the first layer's differ.
 
 z is what enters tanh: with BN, BN's output. So both arms are compared at the same place, and the
 norm does not depend on the scale of the weights before it. At BN's input it would: BN's backward
@@ -14,7 +17,7 @@ pass divides by σ, which is about 6 in a layer of 100 unscaled weights and abou
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -29,17 +32,16 @@ from bnstudy.experiment.layers import INPUTS, OUTPUTS, BatchNorm
 ARMS = ("none", "batch")
 
 
-def initial_weights(seed: int, width: int, depth: int, initialization: str) -> list[Tensor]:
+def initial_weights(seed: int, width: int, depth: int, scale: float | None) -> list[Tensor]:
     """W₁ to W_{depth+1}, (inputs, outputs) each, drawn in that order from `seed`; float64.
 
-    `unscaled`: N(0, 1), the article's; `fan-in`: the same draw over √inputs, which keeps the size
-    of the activations from layer to layer. KeyError for another name.
+    N(0, scale²/inputs); None: N(0, 1), the article's. The draw is the same for every scale.
     """
-    power = {"unscaled": 0.0, "fan-in": -0.5}[initialization]
     generator = torch.Generator().manual_seed(seed)
     sizes = [INPUTS, *[width] * depth, OUTPUTS]
     return [
-        torch.randn(shape, generator=generator, dtype=torch.float64) * shape[0] ** power
+        torch.randn(shape, generator=generator, dtype=torch.float64)
+        * (1 if scale is None else scale * shape[0] ** -0.5)
         for shape in pairwise(sizes)
     ]
 
@@ -72,12 +74,15 @@ def measure_gradients(
     seeds: Iterable[int],
     *,
     width: int,
-    depth: int,
-    initializations: Sequence[str],
+    depth: Sequence[int],
+    scales: Sequence[float],
     dataset: Mapping[str, Any],
     batch_norm: Mapping[str, Any],
 ) -> pd.DataFrame:
-    """One row per (initialization, arm, seed, layer), layers from 1: `gradient_norm`.
+    """One row per (depth, initialization, scale, arm, seed, layer), layers from 1: `gradient_norm`.
+
+    `initialization`: unscaled (the article's weights) or fan-in (those of `scales`). `scale`: σ_w
+    between hidden layers, of the article's weights √width.
 
     Both arms of a seed have the same weights and the training set of that seed, as one batch. One
     thread, so that results do not depend on the number of cores.
@@ -86,10 +91,10 @@ def measure_gradients(
     seeds = list(seeds)
     data = make_data(seeds, "article", "plain", **dataset)
     frames = []
-    for initialization in initializations:
-        for arm in ARMS:
-            for seed, x, t in zip(seeds, data.train_inputs, data.train_targets, strict=True):
-                weights = initial_weights(seed, width, depth, initialization)
+    for layers, scale in product(depth, [None, *scales]):
+        for seed, x, t in zip(seeds, data.train_inputs, data.train_targets, strict=True):
+            weights = initial_weights(seed, width, layers, scale)
+            for arm in ARMS:
                 norms = gradient_norms(
                     weights,
                     torch.from_numpy(x),
@@ -97,10 +102,12 @@ def measure_gradients(
                     batch_norm if arm == "batch" else None,
                 )
                 rows = {
-                    "initialization": initialization,
+                    "depth": layers,
+                    "initialization": "unscaled" if scale is None else "fan-in",
+                    "scale": scale or width**0.5,
                     "arm": arm,
                     "seed": seed,
-                    "layer": np.arange(1, depth + 1),
+                    "layer": np.arange(1, layers + 1),
                     "gradient_norm": norms,
                 }
                 frames.append(pd.DataFrame(rows))

@@ -56,7 +56,8 @@ TABLES = {
         "factor by which each arm's loss changed over the last doubling of the epochs.",
     ),
     "gradients": Caption(
-        "Gradients at initialisation", "One row per initialisation, arm, seed and layer."
+        "Gradients at initialisation",
+        "One row per depth, initialisation, size of the weights (σ_w), arm, seed and layer.",
     ),
     "digits": Caption(
         "Networks on digits",
@@ -108,7 +109,8 @@ def _settings(study: Study) -> dict[str, Any]:
         "final_window": analysis.final_window,
         "margin": analysis.margins.losses,
         "saturation": study.diagnostics.get("features", {}).get("saturation", _Absent()),
-        "depth": depth.depth if depth else _Absent(),
+        "depth": max(depth.depth) if depth else _Absent(),
+        "depths": " and ".join(map(str, depth.depth)) if depth else _Absent(),
         "depth_width": depth.width if depth else _Absent(),
         "depth_seeds": _seeds(study.seeds_of(depth)) if depth else _Absent(),
         "digits_threshold": digits.threshold if digits else _Absent(),

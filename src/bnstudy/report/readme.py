@@ -86,7 +86,7 @@ def caveats(tables: Path) -> list[str]:
     if len(last):
         lines.append(
             f"- Not converged: after {last.epochs.iloc[0]:,} epochs at the article's rate the test "
-            f"losses of widths {', '.join(map(str, last.width))} still fell over the last doubling, to "
-            f"{slopes.min():.2f} to {slopes.max():.2f} of what they were."
+            f"losses of widths {', '.join(map(str, last.width))} still fell over the last "
+            f"doubling, to {slopes.min():.2f} to {slopes.max():.2f} of what they were."
         )
     return lines

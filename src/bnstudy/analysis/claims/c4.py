@@ -1,5 +1,5 @@
 """C4: steadier gradients. How far the per-layer factor of the gradient is from 1, at initialisation
-in deep stacks: max(f, 1/f)."""
+in the deepest stacks: max(f, 1/f)."""
 
 from bnstudy.analysis.hypotheses import ARTICLE, LOWER, Comparison
 from bnstudy.config.models import Analysis
@@ -10,9 +10,14 @@ FIGURE = "gradient_depth"
 
 
 def comparisons(analysis: Analysis) -> list[Comparison]:
-    """With the article's weights, and with those that keep activations at their size."""
+    """With the article's weights; with those that keep activations at their size; and, since
+    "prone" is about what may happen, at the worst of the sizes tried: of that range only."""
     words = "factor of the gradient per layer, or its inverse"
     return [
         Comparison(regime, "factor", words, "gradients", (LOWER,), table="gradients", of=of)
-        for regime, of in ((ARTICLE, "unscaled"), ("critical weights", "fan-in"))
+        for regime, of in (
+            (ARTICLE, "unscaled"),
+            ("critical weights", "fan-in"),
+            ("worst over the sizes of the weights", "worst"),
+        )
     ]

@@ -27,6 +27,8 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     The labels give the factor per layer, from the last to the first: geometric mean over seeds.
     """
     gradients = tables["gradients"]
+    gradients = gradients[gradients.depth == gradients.depth.max()]
+    gradients = gradients[(gradients.initialization == "unscaled") | (gradients.scale == 1)]
     initializations = list(dict.fromkeys(gradients.initialization)) or [""]
     size = (style.COLUMN, 2.4)
     figure, [panels] = style.subplots(1, len(initializations), size, sharey=True, squeeze=False)
