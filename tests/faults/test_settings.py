@@ -340,7 +340,7 @@ def test_texts_of_the_command_line_that_are_no_yaml_stay_texts():
     [
         (("analysis", "thresholds"), [22.58, 0.2258, 0.22580001], "more than one value is 0.2258"),
         (("analysis", "primary", "strict_threshold"), 0.5, "not one of analysis.thresholds"),
-        (("experiments", "tuned", "tuned_by"), "grid", "both hold seed 1000"),
+        (("experiments", "tuned", "tuned_by"), "grid", "both hold seed 2000"),
         (("training", "block_size"), 10**12, "less than or equal to 1000"),
         (("seeds", "study"), {"first": 1000, "count": 1_000_000}, "training jobs, more than"),
         (("experiments", "grid", "width"), list(range(1, 70_000)), "training jobs, more than"),

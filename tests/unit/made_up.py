@@ -27,7 +27,7 @@ def runs(
     seed=1,
     features=0.7,
     arms=("batch",),
-    first=1000,
+    first=2000,
     **settings,
 ):
     """Runs in which each of `arms` needs `speed` times the epochs of none, ends at `final` times

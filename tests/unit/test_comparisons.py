@@ -15,7 +15,7 @@ from bnstudy.analysis.wording import claims_page, claims_table
 from bnstudy.config import members
 from bnstudy.config.models import Study
 
-FIRST = 1000  # the first of the study's seeds
+FIRST = 2000  # the first of the study's seeds
 
 
 @pytest.fixture
@@ -316,7 +316,7 @@ def values(made, column, width=300):
 def test_a_diverged_run_counts_against_its_arm(study, analysis):
     """As the loss of predicting the mean, or the largest of the cell; never as if it were not."""
     whole = runs(analysis)
-    made = diverged(whole, "batch", [1003, 1004])
+    made = diverged(whole, "batch", [2003, 2004])
     table = significance(made, study)
     loss = primary(table, "C2").iloc[0]
     assert (loss.n_pairs, loss.failed_reference, loss.failed_arm) == (12, 0, 2)
@@ -332,11 +332,11 @@ def test_a_larger_loss_than_the_means_is_the_worst(study, analysis):
     made = runs(analysis)
     worst = made.index[(made.width == 300) & (made.arm == "none")][0]
     made.loc[worst, "final_test_loss"] = 1e6
-    assert values(diverged(made, "batch", [1003]), "final_test_loss")[1][3] == 1e6
+    assert values(diverged(made, "batch", [2003]), "final_test_loss")[1][3] == 1e6
 
 
 def test_one_arm_that_always_fails_is_worse(study, analysis):
-    made = diverged(runs(analysis), "batch", range(1000, 1012))
+    made = diverged(runs(analysis), "batch", range(2000, 2012))
     row = primary(significance(made, study), "C2").iloc[0]
     assert row.direction == "higher" and row.ratio > 100
 
@@ -344,7 +344,7 @@ def test_one_arm_that_always_fails_is_worse(study, analysis):
 def test_where_all_fail_nothing_is_estimable(study, analysis):
     made = runs(analysis)
     for arm in ("none", "batch"):
-        made = diverged(made, arm, range(1000, 1012))
+        made = diverged(made, arm, range(2000, 2012))
     table = significance(made, study)
     for claim in ("C2", "C3"):
         assert set(primary(table, claim).direction) == {"not estimable"}

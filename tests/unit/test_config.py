@@ -42,10 +42,10 @@ def refusal(config: dict) -> str:
         ("seeds.study.first", 2**32 - 1, f"seeds.study: {RANGE}"),
         (
             "seeds.tuning",
-            {"first": 1029, "count": 1},
-            "seeds: tuning and study both hold seed 1029",
+            {"first": 2029, "count": 1},
+            "seeds: tuning and study both hold seed 2029",
         ),
-        ("seeds.tuning", {"first": 0, "count": 1001}, "tuning and study both hold seed 1000"),
+        ("seeds.tuning", {"first": 0, "count": 2001}, "tuning and study both hold seed 2000"),
         ("seeds.pilot", {"first": 0, "count": 1}, "seeds.pilot: unknown key; known here: study"),
         ("defaults.epochs", 10.5, "defaults.epochs is 10.5: .*integer"),
         ("defaults.epochs", "ten", "defaults.epochs is 'ten'"),

@@ -191,7 +191,7 @@ def test_what_was_trained_and_every_diagnostic_is_listed(study):
     trained = json.dumps(values["trained"])
     for word in ("none (without BN)", "layer-norm", "odd", "sgd", "learning rate 0.003"):
         assert word in trained
-    assert [row["seeds"] for row in values["trained"]] == ["12 from 1000"] * 3
+    assert [row["seeds"] for row in values["trained"]] == ["12 from 2000"] * 3
     row = values["diagnostics"][-1]
     assert row == {"name": "new_thing", "meaning": "", "none": "3.25", "batch": "3.25"}
     known = {name: row for row in values["diagnostics"] for name in [row["name"]]}

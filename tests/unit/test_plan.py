@@ -54,22 +54,22 @@ def test_the_default_study(default_config):
     tuned, minibatch_tuned = 2 * 3 * 30, 4 * 2 * 30
     count = grid + attribution + original + rates + minibatch_rates + tuned + minibatch_tuned
     assert len(wanted) == count
-    assert {seed for name, seed in wanted if name == "batch-w300"} == {0, *range(1000, 1030)}
+    assert {seed for name, seed in wanted if name == "batch-w300"} == {0, *range(2000, 2030)}
     assert plan.seeds(plan.block("none-w300", 0)) == [0]
     assert sum(len(plan.seeds(block, "")) for block in plan.blocks("")) == len(wanted)
 
 
 def test_a_cell_that_two_experiments_name_is_there_once(config):
-    config["experiments"]["original"]["seeds"] = {"first": 1000, "count": 3}
+    config["experiments"]["original"]["seeds"] = {"first": 2000, "count": 3}
     plan = plan_of(config)
     cells = list(plan.cells)
     assert len(set(cells)) == len(cells) == len(set(names(plan)))
-    cell = plan.block("none-w300", 1000).cell
+    cell = plan.block("none-w300", 2000).cell
     assert set(plan.cells[cell]) == {"original", "grid"}
-    assert plan.seeds(plan.block("none-w300", 1000)) == list(range(1000, 1010))
+    assert plan.seeds(plan.block("none-w300", 2000)) == list(range(2000, 2010))
     rows = [row for row in plan.rows("") if row["cell"] == "none-w300"]
     assert [(r["experiment"], r["first_seed"], r["seeds"]) for r in rows] == [
-        ("grid", 1000, 30),
+        ("grid", 2000, 30),
         ("original", 1000, 3),
     ]
 
@@ -226,8 +226,8 @@ def test_experiments_of_their_own_kind_have_no_cells(config):
 @pytest.mark.parametrize(
     ("seeds", "names_them"),
     [
-        (None, range(1000, 1030)),
-        ("study", range(1000, 1030)),
+        (None, range(2000, 2030)),
+        ("study", range(2000, 2030)),
         ("tuning", range(5)),
         (OWN, range(5000, 5004)),
         ({"first": 2**32 - 3, "count": 3}, range(2**32 - 3, 2**32)),
@@ -304,7 +304,7 @@ def test_tuning_runs_have_no_snapshots(config):
         own={"arm": "none", "learning_rate": 0.1, "seeds": OWN},
     )
     points = {block.place: plan.snapshots(block) for block in plan.blocks("")}
-    kept = {f"none-w300/seeds_{start}" for start in (1000, 1010, 1020)}
+    kept = {f"none-w300/seeds_{start}" for start in (2000, 2010, 2020)}
     assert points.pop("none-w300/seeds_0") == points.pop("none-w300-lr0.1/seeds_0") == 0
     assert points == dict.fromkeys([*kept, "none-w300-lr0.1/seeds_5000"], 24)
 
