@@ -1,5 +1,7 @@
 """What is measured inside a network, against closed forms and autograd; the tables of a scope."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -22,7 +24,7 @@ from bnstudy.config.models import ARTICLE
 from bnstudy.config.plan import SETTINGS, Cell
 from bnstudy.experiment.block import BlockFiles, train_block
 from bnstudy.experiment.data import make_data, task_jacobian, thresholds, write_data
-from bnstudy.experiment.layers import build_network
+from bnstudy.experiment.layers import BatchNorm, Dropout, Linear, Network, build_network
 from bnstudy.experiment.snapshots import Snapshot
 from bnstudy.files import DamagedFile, read_parquet, write_parquet
 
@@ -56,10 +58,10 @@ def settings_of(arm, **changed):
     }
 
 
-def snapshot_of(arm, seeds=(2,), which=0, task="article"):
+def snapshot_of(arm, seeds=(2,), which=0, **changed):
     """A replicate whose running values are not the initial ones, trained with others or alone."""
-    settings = settings_of(arm, task=task)
-    data = make_data(seeds, task, "plain", **DATASET)
+    settings = settings_of(arm, **changed)
+    data = make_data(seeds, settings["task"], "plain", **DATASET)
     inputs = torch.from_numpy(data.train_inputs)
     network = build_network(arm, 6, list(seeds), inputs, settings)
     network(inputs)
@@ -74,6 +76,8 @@ def snapshot_of(arm, seeds=(2,), which=0, task="article"):
         network=one,
         inputs=data.test_inputs[which],
         targets=data.test_targets[which],
+        train_inputs=data.train_inputs[which],
+        train_targets=data.train_targets[which],
         parameters=np.zeros(size),
         gradient=np.random.default_rng(seeds[which]).normal(size=size),
         second_moment=None,
@@ -167,6 +171,102 @@ def test_effective_rank_of_nothing_is_not_a_number():
     assert np.isnan(effective_rank(np.full((5, 3), np.inf)))
 
 
+# --- Three evaluations ----------------------------------------------------------------------------
+
+WAYS = ("running", "population", "batch")
+
+
+def one_unit(inputs, train_inputs, batch_size):
+    """A snapshot of one hidden unit whose outputs are (tanh((x₁ - μ)/σ), 0, 0), its targets 0; the
+    running values are μ = 4 and σ = 2."""
+
+    def points(values):
+        return np.outer(values, [1.0, 0.0, 0.0])
+
+    weight = torch.tensor([[[1.0], [0.0], [0.0]]], dtype=torch.float64)
+    bias = torch.zeros(1, 1, 1, dtype=torch.float64)
+    norm = BatchNorm(1, 1, momentum=0.9, epsilon=1e-30, correction=0)
+    norm.running_mean.fill_(4)
+    norm.running_std.fill_(2)
+    output = Linear(weight.mT.clone(), bias.expand(1, 1, 3).clone())
+    network = Network(Linear(weight, bias), output, norm, Dropout(0.5, [0]))
+    return Snapshot(
+        epoch=0,
+        seed=0,
+        settings={"batch_size": batch_size},
+        network=network.eval(),
+        inputs=points(inputs),
+        targets=np.zeros((len(inputs), 3)),
+        train_inputs=points(train_inputs),
+        train_targets=np.zeros((len(train_inputs), 3)),
+        parameters=np.zeros(11),
+        gradient=np.zeros(11),
+        second_moment=None,
+    )
+
+
+def squares(*z):
+    """The mean of tanh²."""
+    return float(np.mean(np.tanh(z) ** 2))
+
+
+def test_three_evaluations_by_hand():
+    """Training points 1 3 5 7: mean 4, variance 5; in pairs means 2 and 6, σ 1. Test points 0 4 5
+    in batches of two or more: one, of mean 3 and variance 14/3. Nothing is dropped."""
+    snapshot = one_unit([0, 4, 5], [1, 3, 5, 7], 2)
+    before = copy.deepcopy(snapshot.network.state_dict())
+    found, root, std = computed("evaluations", snapshot), np.sqrt(5), np.sqrt(14 / 3)
+    assert found == pytest.approx(
+        {
+            "running_test_loss": squares(2, 0, 1 / 2),
+            "running_train_loss": squares(3 / 2, 1 / 2, 1 / 2, 3 / 2),
+            "population_test_loss": squares(4 / root, 0, 1 / root),
+            "population_train_loss": squares(3 / root, 1 / root, 1 / root, 3 / root),
+            "batch_test_loss": squares(3 / std, 1 / std, 2 / std),
+            "batch_train_loss": squares(1, 1, 1, 1),
+        },
+        rel=1e-12,
+    )
+    after = snapshot.network.state_dict()  # another diagnostic sees the network as it was
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_of_a_full_batch_the_batch_is_the_population():
+    """By name for test points; for training points to rounding, were they cut as minibatches."""
+    found = computed("evaluations", one_unit([0, 4, 5], [1, 3, 5, 7], "full"))
+    of_four = computed("evaluations", one_unit([0, 4, 5], [1, 3, 5, 7], 4))
+    for name in ("test", "train"):
+        assert found[f"batch_{name}_loss"] == found[f"population_{name}_loss"]
+    assert of_four["batch_train_loss"] == pytest.approx(found["batch_train_loss"], rel=1e-12)
+
+
+@pytest.mark.parametrize("arm", members.names("arms"))
+def test_evaluations_differ_as_far_as_statistics_do(arm):
+    """An arm without any has one loss; else the population's is that of the network whose running
+    values are its own, and a minibatch of all training points is the population."""
+    snapshot = snapshot_of(arm, batch_size=50)
+    norm = snapshot.network.norm
+    if isinstance(norm, BatchNorm):
+        norm.running_mean += 1  # an arm may start with those of the population
+    found = computed("evaluations", snapshot)
+    assert found["batch_train_loss"] == pytest.approx(found["population_train_loss"], rel=1e-12)
+    if not isinstance(norm, BatchNorm):
+        losses = [found[f"{way}_test_loss"] for way in WAYS]
+        assert losses == pytest.approx([losses[0]] * 3, rel=1e-12)
+        return
+    assert found["running_test_loss"] != pytest.approx(found["population_test_loss"], rel=1e-3)
+    with torch.no_grad():
+        a = snapshot.network.hidden(torch.from_numpy(snapshot.train_inputs)[None])[0]
+    if norm.centre:
+        norm.running_mean.copy_(a.mean(dim=0))
+    if norm.divide:
+        norm.running_std.copy_((a.var(dim=0) + norm.epsilon).sqrt())
+    exact = computed("evaluations", snapshot)
+    for name in ("test", "train"):
+        expected = pytest.approx(found[f"population_{name}_loss"], rel=1e-12)
+        assert exact[f"running_{name}_loss"] == expected
+
+
 # --- The tables of a scope ------------------------------------------------------------------------
 
 
@@ -177,7 +277,10 @@ def trained(tmp_path_factory):
     blocks = []
     for settings, wanted in (
         (settings_of("batch"), SEEDS),
-        (settings_of("layer-norm", task="friedman", width=4, batch_size=25), SEEDS[:2]),
+        (
+            settings_of("layer-norm", task="friedman", width=4, batch_size=25, label_noise=0.1),
+            SEEDS[:2],
+        ),
     ):
         data = root / "datasets" / f"{settings['task']}-plain" / "seeds_1.npz"
         write_data(data, make_data(SEEDS, settings["task"], "plain", **DATASET))
@@ -192,7 +295,8 @@ def trained(tmp_path_factory):
 
 
 def all_diagnostics(trained, blocks=slice(None)):
-    settings = {"features": {"saturation": 0.9}, "gradients": {}, "jacobian": {}}
+    settings = {"features": {"saturation": 0.9}}
+    settings = {name: settings.get(name, {}) for name in members.names("diagnostics")}
     tables = [diagnose([block], settings) for block in trained[blocks]]
     return collect_diagnostics(tables, DIAGNOSED)
 
@@ -244,6 +348,10 @@ def test_a_run_is_a_row(trained):
         inside = values.loc[(run.cell, run.seed, 7)]
         assert run.final_effective_rank == inside.effective_rank
         assert run.final_jacobian_error == inside.jacobian_error
+        assert run.final_running_test_loss == pytest.approx(run.last_test_loss, rel=1e-12)
+        if run.batch_size != "full":  # the loss of the noisy targets, as training recorded it
+            evaluated = losses.train_loss_eval.iloc[-1]
+            assert run.final_running_train_loss == pytest.approx(evaluated, rel=1e-12)
         assert run.run_key.startswith(f"{run.cell}-s{run.seed}-")
     record = blocks[1].record
     assert runs.seconds.iloc[-1] == record["seconds"] / 3

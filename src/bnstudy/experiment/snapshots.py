@@ -26,7 +26,8 @@ Vector = Float64[np.ndarray, " parameter"]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One replicate after one epoch, and the test points at which it is looked at.
+    """One replicate after one epoch, the test points at which it is looked at, and what it was
+    trained on.
 
     n: test points. Whatever is derived is computed when it is asked for, from this replicate alone,
     so that no number depends on which replicates were trained together.
@@ -38,6 +39,8 @@ class Snapshot:
     network: Network  # one replicate, in evaluation mode
     inputs: Float64[np.ndarray, "point 3"]
     targets: Float64[np.ndarray, "point 3"]
+    train_inputs: Float64[np.ndarray, "train 3"]
+    train_targets: Float64[np.ndarray, "train 3"]  # with their noise
     parameters: Vector
     gradient: Vector
     second_moment: Vector | None
@@ -118,7 +121,7 @@ def read_snapshots(
     described = read_json(record)
     check_digests([snapshots], described["files"])
     arrays, settings, seeds = read_tensors(snapshots), described["settings"], described["seeds"]
-    data = read_data(dataset).select(seeds)
+    data = read_data(dataset).select(seeds).with_label_noise(settings["label_noise"])
     epochs, moments = arrays.pop("epoch").tolist(), arrays.pop("second_moment", None)
     parameters, gradients = arrays.pop("parameters"), arrays.pop("gradients")
     for row, seed in enumerate(seeds):
@@ -136,6 +139,8 @@ def read_snapshots(
                 network=network,
                 inputs=data.test_inputs[row],
                 targets=data.test_targets[row],
+                train_inputs=data.train_inputs[row],
+                train_targets=data.train_targets[row],
                 parameters=parameters[index, row],
                 gradient=gradients[index, row],
                 second_moment=None if moments is None else moments[index, row],
