@@ -24,6 +24,7 @@ TABLES |= {"runs.csv", "significance.csv", "sensitivity.csv", "claims.csv", "eff
 TABLES |= {"tuning.csv", "horizon.csv", "gradients.csv", "digits.csv", "digits_curves.csv"}
 TABLES |= {"digits_tuning.csv"}
 ARMS = ("batch", "batch-matched", "layer-norm")
+BUDGETS = ((100, 1000), ("full", 10_000), ("full", 300))  # batch size and epochs of tuned runs
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +53,26 @@ def over_epochs(made, epochs, seed=4):
     return table.astype(dict.fromkeys(front, "category"))
 
 
+def minibatch_runs(study, count, size, epochs):
+    """Runs of three arms tuned for the final loss, at the width for minibatches, as read from a
+    table in which some batch is full."""
+    budget = {"batch_size": size, "epochs": epochs, "tuned_for": "final_test_loss"}
+    arms = ("batch", "layer-norm")
+    widths = (study.analysis.minibatches.width,)
+    return runs(study.analysis, widths, count, arms=arms, **budget).astype({"batch_size": str})
+
+
 def made_tables(study, count):
     """The tables of a scope with `count` seeds per cell; with none, tables without rows."""
     grid = runs(study.analysis, widths=(10, 300), count=max(count, 1), arms=ARMS)
     other = [
         runs(study.analysis, (300,), max(count, 1), learning_rate=0.01),
         runs(study.analysis, (300,), max(count, 1), task="odd", optimizer="sgd", arms=ARMS),
+        *(minibatch_runs(study, max(count, 1), *budget) for budget in BUDGETS),
     ]
     original = runs(study.analysis, widths=(300,), count=1, first=0)
-    named = experiments(grid=grid, rates=other[0], tasks=other[1], original=original)
+    names = ("rates", "tasks", *(f"minibatches_{size}_{epochs}" for size, epochs in BUDGETS))
+    named = experiments(grid=grid, **dict(zip(names, other, strict=True)), original=original)
     every = pd.concat([grid, *other, original], ignore_index=True)
     curves = over_epochs(every, range(50))
     long = curves[(curves.task == "article") & curves.arm.isin(["none", "batch"])]
@@ -138,6 +150,27 @@ def test_any_task_and_optimizer_has_a_row_among_the_settings(study, tables):
     axes = members.load("figures", "settings_ratio").draw(tables(8), study).axes[0]
     labels = " ".join(tick.get_text() for tick in axes.get_yticklabels())
     assert "odd" in labels and "sgd" in labels and "0.01" in labels
+
+
+def test_minibatches_and_the_full_batch_at_equal_steps_are_compared(study, tables):
+    """1,000 epochs of 10 steps and 10,000 of one; a line per evaluation that differs: of BN."""
+    made = tables(8)
+    (axes,) = members.load("figures", "batch_size").draw(made, study).axes
+    lines = [line for line in axes.lines if len(line.get_xdata())]
+    assert len(lines) == 1 + 3 + 1 and axes.get_xscale() == axes.get_yscale() == "log"
+    colours = [line.get_color() for line in lines]
+    arms = ("none", "batch", "batch", "batch", "layer-norm")
+    assert colours == [style.look(arm).colour for arm in arms]
+    cells = made["runs"].query("arm == 'batch' and tuned_for == 'final_test_loss'")
+    losses = [cells[cells.epochs == e].final_test_loss.median() for e in (1000, 10_000)]
+    for line, times in zip(lines[1:4], (4, 2, 1), strict=True):  # as they are made up
+        assert list(line.get_xdata()) == [100, 1000]
+        assert list(line.get_ydata()) == pytest.approx([times * loss for loss in losses])
+    assert len({line.get_linestyle() for line in lines[1:4]}) == 3
+    assert "width 100, n = 8" in axes.get_title()
+    full = {"runs": made["runs"].query("batch_size == 'full'")}
+    (axes,) = members.load("figures", "batch_size").draw(full, study).axes
+    assert "n = 0" in axes.get_title()
 
 
 @pytest.mark.parametrize("arm", members.names("arms"))
