@@ -253,7 +253,13 @@ def own_seeds(name):
 
 def tested_tables(scope):
     """The tables that the claims' tests read, as far as a scope has them."""
-    read = ["runs.csv", "tuning.csv", "gradients.csv", "digits.csv", "digits_tuning.csv"]
+    read = [
+        "runs.csv",
+        "tuning.csv",
+        "gradients.csv",
+        "digits.csv",
+        "digits_tuning.csv",
+    ]
     return [table for table in read if table in tables_of(scope)]
 
 
