@@ -70,7 +70,7 @@ def test_a_cell_that_two_experiments_name_is_there_once(config):
     rows = [row for row in plan.rows("") if row["cell"] == "none-w300"]
     assert [(r["experiment"], r["first_seed"], r["seeds"]) for r in rows] == [
         ("grid", 2000, 30),
-        ("original", 1000, 3),
+        ("original", 2000, 3),
     ]
 
 

@@ -210,6 +210,13 @@ def test_what_cannot_be_tuned_is_refused(config, changes, says):
     assert says in str(refused.value)
 
 
+def test_a_cell_that_two_experiments_would_tune_is_refused(config):
+    config["experiments"]["more"] = config["experiments"]["rates"] | {"learning_rate": [0.3, 1.0]}
+    config["experiments"]["again"] = config["experiments"]["best"] | {"tuned_by": "more"}
+    with pytest.raises(ConfigError, match=r"again\.tuned_by is 'more', but rates tunes"):
+        Study.from_config(config)
+
+
 def test_an_experiment_without_rates_tunes_nothing(config):
     del config["experiments"]["rates"]["learning_rate"], config["experiments"]["rates"]["schedule"]
     with pytest.raises(ConfigError, match="rates names no learning_rate and no schedule"):

@@ -26,6 +26,7 @@ from bnstudy.analysis.outcomes import (
     LogRatios,
     cell_pairs,
     digits_pairs,
+    each_row,
     failures,
     gradient_pairs,
     grid_runs,
@@ -167,8 +168,10 @@ def sensitivity(tables: Tables, study: StudySettings) -> pd.DataFrame:
         ]
         busy = {(c.claim, c.regime) for c in every if choice.acts_on(c)}
         decided = decide(_decided(pd.DataFrame(rows), study)).assign(choice=choice.name)
-        acts = [cell in busy for cell in zip(decided.claim, decided.regime, strict=True)]
-        frames.append(decided.assign(verdict=decided.verdict.where(acts, "")))
+        verdicts = [
+            row.verdict if (row.claim, row.regime) in busy else "" for row in each_row(decided)
+        ]
+        frames.append(decided.assign(verdict=verdicts))
     table = pd.concat(frames, ignore_index=True)
     as_stated = np.tile(frames[0].verdict, len(frames))
     table["changed"] = (table.verdict != as_stated) & (table.verdict != "")

@@ -552,7 +552,21 @@ class Study(StudySettings):
                 f"experiments.digits.seeds and seeds.tuning both hold seed {seed}; a seed that "
                 "chose a rate must not test it: move one of them"
             )
+        self._check_sources()
         return self
+
+    def _check_sources(self) -> None:
+        """Whether each tuned cell is tuned by one experiment."""
+        sources: dict[tuple[Any, ...], str] = {}
+        for name, experiment in self.experiments.training.items():
+            for settings in self.combinations(experiment) if experiment.tuned_by else ():
+                cell = tuple(sorted(self.resolved(settings, name).items()))
+                source = sources.setdefault(cell, str(experiment.tuned_by))
+                if source != experiment.tuned_by:
+                    raise ValueError(
+                        f"experiments.{name}.tuned_by is {experiment.tuned_by!r}, but {source} "
+                        "tunes a cell of it as well; name one of them in both"
+                    )
 
     def _check_tuning(self, name: str, experiment: Experiment) -> None:
         """Whether the experiment that tunes another one can."""
