@@ -359,13 +359,13 @@ def test_sensitivity_says_where_another_analysis_changes_a_verdict(study, analys
     made = tables(runs(analysis, final=1.35, spread=0.03))
     table = sensitivity(made, study)
     of_c2 = table[(table.claim == "C2") & (table.regime == ARTICLE)].set_index("choice")
-    assert of_c2.verdict["as stated in advance"] == of_c2.verdict["margins squared"] == "holds"
+    assert of_c2.verdict["as stated"] == of_c2.verdict["margins squared"] == "holds"
     assert of_c2.verdict["margins' square roots"] == "fails"
     assert of_c2.changed["margins' square roots"] and not of_c2.changed["margins squared"]
     assert of_c2.verdict["threshold 22.58"] == "", "it cannot act"
     cells = sum(len(claim.regimes) for claim in all_claims(analysis))
     assert len(table) == cells * len(alternatives(analysis, made["runs"]))
-    stated = table[table.choice == "as stated in advance"].set_index(["claim", "regime"])
+    stated = table[table.choice == "as stated"].set_index(["claim", "regime"])
     claims = claims_table(comparisons.significance(made, study), study)
     claims = claims.set_index(["claim", "regime"])
     columns = ["verdict", "p_holm", "ratio", "ratio_low", "n_pairs"]
@@ -467,7 +467,7 @@ def test_a_claim_without_its_cells_is_not_estimable(study, analysis, present, ab
     ):
         assert (found[claim, regime] == "not estimable") == (table not in present)
     stated = sensitivity(made, study)
-    stated = stated[stated.choice == "as stated in advance"].set_index(["claim", "regime"]).verdict
+    stated = stated[stated.choice == "as stated"].set_index(["claim", "regime"]).verdict
     pd.testing.assert_series_equal(stated, found)
 
 

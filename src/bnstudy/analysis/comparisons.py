@@ -71,9 +71,9 @@ class Measured:
 
 @dataclass(frozen=True)
 class Choice:
-    """How comparisons are decided; the defaults are what was stated in advance."""
+    """How comparisons are decided; the defaults are what was stated."""
 
-    name: str = "as stated in advance"
+    name: str = "as stated"
     columns: Mapping[str, str] = field(default_factory=dict)  # one column instead of another
     power: float = 1.0  # of the margins
     test: str = "sign-flip"
