@@ -35,7 +35,7 @@ environment: .venv/.complete  ## create .venv from the exact pins
 	@touch $@
 
 test: environment  ## environment, then all tests but the slow ones
-	$(BIN)/python -m pytest -n $(CORES) --dist loadfile \
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile --durations=40 \
 	  -m "not slow and not extended and not ui and not services"
 
 test-slow: environment  ## the simulations of the statistics as well (a minute)

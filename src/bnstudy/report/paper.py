@@ -16,7 +16,7 @@ import typst
 
 from bnstudy.analysis.hypotheses import ARTICLE
 from bnstudy.analysis.infimum import infimum
-from bnstudy.analysis.outcomes import REFERENCE, TREATMENT, each_row, grid_runs
+from bnstudy.analysis.outcomes import REFERENCE, TREATMENT, by_batch_size, each_row, grid_runs
 from bnstudy.analysis.wording import changes, interval, p_text
 from bnstudy.config import members
 from bnstudy.config.models import StudySettings
@@ -74,6 +74,7 @@ def contents(
         "tuned": int((runs.tuned_for != study.reference["tuned_for"]).sum()),
         "infimum": [[f"{e:g}", f"{loss:.2g}"] for e, loss in infimum().items()],
         "runs": {"trained": len(runs), "diverged": int((runs.status == "diverged").sum())},
+        "evaluations": _evaluations(by_batch_size(runs, study)),
         "effects": _effects(tables["effects"]),
         "horizon": _horizon(tables["horizon"]),
         "cost": _cost(grid, runs.seconds.sum()),
@@ -230,6 +231,16 @@ def _sensitivity(table: pd.DataFrame) -> dict[str, Any]:
         cells = [{"verdict": r.verdict, "changed": bool(r.changed)} for r in each_row(verdicts)]
         rows.append({"cell": cell, "cells": cells})
     return {"choices": list(dict.fromkeys(table.choice)), "rows": rows}
+
+
+def _evaluations(runs: pd.DataFrame) -> Rows:
+    """Median final test losses by arm and samples per step, of each evaluation of BN."""
+    columns = [f"final_{name}_test_loss" for name in ("running", "population", "batch")]
+    medians = runs.groupby(["arm", "samples"])[columns].median() if len(runs) else runs
+    return [
+        {"arm": arm, "samples": f"{samples:,}", "losses": [*map(_number, row)]}
+        for (arm, samples), row in medians.iterrows()
+    ]
 
 
 def _effects(effects: pd.DataFrame) -> Rows:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnstudy.analysis.outcomes import has_settings
+from bnstudy.analysis.outcomes import by_batch_size
 from bnstudy.config.models import StudySettings
 from bnstudy.report import style
 
@@ -29,7 +29,7 @@ EVALUATIONS: dict[str, tuple[str, style.Style]] = {
 
 def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """`runs`: a line per arm and evaluation that differs from the first, against the batch size."""
-    runs = tuned_runs(tables["runs"], study)
+    runs = by_batch_size(tables["runs"], study)
     figure, axes = style.subplots(figsize=(style.COLUMN, 2.9))
     axes.set(xscale="log", yscale="log")
     for label, line in EVALUATIONS.values():
@@ -48,15 +48,3 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     style.plain_log_ticks(axes.xaxis, sorted(set(runs.samples)))
     style.legend_above(figure, axes, 2)
     return figure
-
-
-def tuned_runs(runs: pd.DataFrame, study: StudySettings) -> pd.DataFrame:
-    """The runs tuned for the final loss at the width for minibatches, with the `samples` of a step:
-    minibatches, and the full batch where it was trained for as many steps."""
-    points, free = study.dataset.train_size, ("learning_rate", "schedule", "batch_size", "epochs")
-    wanted = {name: value for name, value in study.reference.items() if name not in free}
-    wanted |= {"width": study.analysis.minibatches.width, "tuned_for": "final_test_loss"}
-    runs = runs[has_settings(runs, wanted) & runs.seed.isin(study.study_seeds)]
-    samples = pd.to_numeric(runs.batch_size, errors="coerce").fillna(points).astype(int)
-    steps = runs.epochs * np.ceil(points / samples)
-    return runs.assign(samples=samples)[steps.isin(steps[samples < points])]
