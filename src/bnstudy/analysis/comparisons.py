@@ -125,7 +125,10 @@ def significance(tables: Tables, study: StudySettings) -> pd.DataFrame:
     """
     claims, runs = all_claims(study.analysis), tables.get("runs", pd.DataFrame())
     every = [comparison for claim in claims for comparison in claim.comparisons]
-    rows = [primary_row(comparison, tables, study, Choice()) for comparison in every]
+    rows = [
+        _row(comparison, measure(comparison, tables, study), "primary", study.analysis)
+        for comparison in every
+    ]
     if len(runs):
         grid = grid_runs(runs, study)
         for role, comparisons in {
@@ -160,10 +163,19 @@ def sensitivity(tables: Tables, study: StudySettings) -> pd.DataFrame:
     one's; empty where the choice cannot act."""
     claims = all_claims(study.analysis)
     every = [comparison for claim in claims for comparison in claim.comparisons]
-    stated, frames = [primary_row(c, tables, study, Choice()) for c in every], []
+    measured: dict[str, Measured] = {}  # most choices look at the same pairs
+
+    def row_by(comparison: Comparison, choice: Choice) -> Row:
+        chosen = choice.of(comparison)
+        if chosen.name not in measured:
+            measured[chosen.name] = measure(chosen, tables, study)
+        pairs = measured[chosen.name].first_half() if choice.half else measured[chosen.name]
+        return _row(chosen, pairs, "primary", study.analysis, choice)
+
+    stated, frames = [row_by(comparison, Choice()) for comparison in every], []
     for choice in alternatives(study.analysis, tables.get("runs", pd.DataFrame())):
         rows = [
-            primary_row(comparison, tables, study, choice) if choice.acts_on(comparison) else row
+            row_by(comparison, choice) if choice.acts_on(comparison) else row
             for comparison, row in zip(every, stated, strict=True)
         ]
         busy = {(c.claim, c.regime) for c in every if choice.acts_on(c)}
@@ -176,16 +188,6 @@ def sensitivity(tables: Tables, study: StudySettings) -> pd.DataFrame:
     as_stated = np.tile(frames[0].verdict, len(frames))
     table["changed"] = (table.verdict != as_stated) & (table.verdict != "")
     return table[["choice", *(column for column in table if column != "choice")]]
-
-
-def primary_row(
-    comparison: Comparison, tables: Tables, study: StudySettings, choice: Choice
-) -> Row:
-    """The row of a primary comparison in `significance`, by `choice`."""
-    chosen = choice.of(comparison)
-    measured = measure(chosen, tables, study)
-    measured = measured.first_half() if choice.half else measured
-    return _row(chosen, measured, "primary", study.analysis, choice)
 
 
 # --- what is compared -----------------------------------------------------------------------------

@@ -11,6 +11,7 @@ estimable together or not at all.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from math import ceil, log2
 from typing import Any, Literal
 
@@ -291,5 +292,11 @@ def smallest_detectable_difference(
 
     For the two-sided paired t test, by statsmodels; the sign-flip test is about as powerful.
     """
-    effect = TTestPower().solve_power(nobs=n, alpha=alpha, power=power, alternative="two-sided")
-    return float(sd * effect)
+    return sd * _detectable_effect(n, alpha, power)
+
+
+@cache
+def _detectable_effect(n: int, alpha: float, power: float) -> float:
+    """In standard deviations; cached, since all comparisons of a study ask the same."""
+    options = {"alpha": alpha, "power": power, "alternative": "two-sided"}
+    return float(TTestPower().solve_power(nobs=n, **options))
