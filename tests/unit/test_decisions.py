@@ -50,9 +50,11 @@ def test_the_least_p_is_that_of_where_the_mean_lies(mean, least):
     assert all(value > 0.5 for name, value in p.items() if name != least)
 
 
-def test_they_are_the_shifted_sign_flip_tests_by_brute_force():
-    """From scipy's exact permutation test, each at its own margin and side."""
-    d = of_mean(0.25, n=8, spread=0.3)
+@pytest.mark.parametrize("mean", [0.25, -1.1 * M, 1.1 * M])
+def test_they_are_the_shifted_sign_flip_tests_by_brute_force(mean):
+    """From scipy's exact permutation test, each at its own margin and side; lower and higher are
+    doubled, also where that is below 1."""
+    d = of_mean(mean, n=8, spread=0.3)
 
     def test(shift, side):
         return stats.permutation_test(
@@ -63,6 +65,7 @@ def test_they_are_the_shifted_sign_flip_tests_by_brute_force():
     assert p["lower"] == min(1, 2 * test(M, "less"))
     assert p["higher"] == min(1, 2 * test(-M, "greater"))
     assert p["same"] == max(test(M, "greater"), test(-M, "less"))
+    assert min(p["lower"], p["higher"]) < 1 or abs(mean) < M
 
 
 def test_they_mirror_each_other():
@@ -77,6 +80,9 @@ def test_a_claim_that_allows_lower_and_same_is_one_test_at_the_upper_margin():
     assert p.keys() == {NOT_HIGHER, "higher"}
     [[below, above]] = statistics.sign_flips(d - M, np.zeros(1), rng=np.random.default_rng(0))
     assert p[NOT_HIGHER] == below and p["higher"] == min(1, 2 * above)
+    p = p_of(d + M, ("same", "lower"))
+    [[below, above]] = statistics.sign_flips(d, np.zeros(1), rng=np.random.default_rng(0))
+    assert p[NOT_HIGHER] == below > 0.5 and p["higher"] == 2 * above < 1
 
 
 # --- censoring ------------------------------------------------------------------------------------
@@ -104,6 +110,15 @@ def test_censoring_leaves_only_what_it_works_against(reference, arm, left):
 def test_pairs_count_once_however_many_of_their_runs_are_censored():
     either = np.arange(10) == 0, np.arange(10) == 1
     assert "same" not in estimable(ALL, either)
+
+
+def test_censoring_takes_nothing_from_nothing():
+    assert estimable({}, (np.ones(3, bool),) * 2) == {}
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_pairs_have_none_censored():
+    assert estimable(ALL, (np.zeros(0, bool),) * 2) == ALL
 
 
 # --- Holm, directions -----------------------------------------------------------------------------
@@ -148,7 +163,12 @@ def test_a_claim_holds_if_all_do_and_fails_if_one_does(directions, allows, expec
     assert verdict(directions, allows) == expected
 
 
-def tests_of(*rows):
+def test_each_direction_has_its_own_allowance():
+    with pytest.raises(ValueError):
+        verdict(["lower"], [])
+
+
+def rows_of(*rows):
     columns = ["claim", "regime", "direction", "allows", "p_holm", "quantity"]
     others = dict.fromkeys(["arm", "width", "n_pairs", "ratio", "ratio_low", "ratio_high"], 1)
     table = pd.DataFrame(rows, columns=columns)
@@ -156,7 +176,7 @@ def tests_of(*rows):
 
 
 def test_the_comparison_that_is_excluded_decides_else_the_weakest():
-    table = tests_of(
+    table = rows_of(
         ("C1", "a", "lower", "lower", 0.001, "first"),
         ("C1", "a", "lower", "lower", 0.01, "second"),
         ("C1", "b", "higher", "lower", 0.001, "third"),
@@ -168,6 +188,30 @@ def test_the_comparison_that_is_excluded_decides_else_the_weakest():
     assert list(decided.verdict) == ["holds", "fails", NOT_ESTIMABLE]
     assert list(decided.quantity) == ["second", "third", "fifth"]
     assert list(decided.comparisons) == [2, 2, 2]
+
+
+def test_a_verdict_has_the_numbers_of_the_comparison_that_decides():
+    """Claims and regimes in their order in the table; rows that are not primary decide nothing."""
+    table = rows_of(
+        ("C2", "tuned", "lower", "lower or higher", 0.02, "decides"),
+        ("C2", "tuned", "higher", "lower or higher", 0.01, "clearer"),
+        ("C2", "article", "same", "lower or higher", 0.03, "excluded"),
+        ("C1", "tuned", "lower", "lower", 0.04, "alone"),
+        ("C1", "article", "lower", "lower", 0.05, "secondary"),
+    )
+    numbers = ["arm", "width", "quantity", "n_pairs", "ratio", "ratio_low", "ratio_high", "bound"]
+    for index, name in enumerate([*numbers, "margin"]):
+        table[name] = 10 * index + np.arange(5)
+    table.loc[4, "role"] = "secondary"
+    decided = decide(table)
+    assert list(decided.claim) == ["C2", "C2", "C1"]
+    assert list(decided.regime) == ["tuned", "article", "tuned"]
+    assert list(decided.verdict) == ["holds", "fails", "holds"]
+    same = [*numbers, "margin", "p_holm", "direction"]
+    assert list(decided) == ["claim", "regime", "verdict", "comparisons", *same]
+    pd.testing.assert_frame_equal(
+        decided[same], table.loc[[0, 2, 3], same].reset_index(drop=True), check_dtype=False
+    )
 
 
 # --- simulations ----------------------------------------------------------------------------------

@@ -24,14 +24,17 @@ def tried(monkeypatch):
 
     def tried(outcomes, cell=CELL, **options):
         def of_block(block, window, thresholds):
+            """Seeds of cosine in another order than those of constant."""
+            assert (window, thresholds) == (OPTIONS["final_window"], OPTIONS["thresholds"])
             (rate, schedule), values = block
+            order = slice(None, None, -1 if schedule == "cosine" else 1)
             return pd.DataFrame(
                 {
-                    "seed": range(len(values)),
+                    "seed": range(len(values))[order],
                     "learning_rate": rate,
                     "schedule": schedule,
-                    "status": np.where(np.isinf(values), "diverged", "finished"),
-                    cell.tuned_for: np.where(np.isinf(values), 7, values),
+                    "status": np.where(np.isinf(values), "diverged", "finished")[order],
+                    cell.tuned_for: np.where(np.isinf(values), 7, values)[order],
                 }
             )
 
@@ -67,6 +70,13 @@ def test_ties_go_to_the_smaller_rate(tried, value):
     assert tuning.chosen(table, 1)["learning_rate"] == 0.03 and table.share_chosen.iloc[0] == 1
 
 
+def test_many_ties_are_in_the_order_of_their_rates(tried):
+    """More than numpy sorts by insertion."""
+    rates = [round(0.01 * n, 2) for n in range(1, 41)]
+    table = tried({(rate, "constant"): [1 + (rate > 0.2)] for rate in rates[::-1]})
+    assert list(table.learning_rate) == rates and list(table["rank"]) == list(range(1, 41))
+
+
 @pytest.mark.parametrize(("best", "edge"), [(0.01, True), (0.03, False), (0.1, True)])
 def test_a_choice_at_the_edge_of_its_schedules_rates_is_marked(tried, best, edge):
     outcomes = {(rate, "cosine"): [1 + abs(rate - best)] for rate in (0.01, 0.03, 0.1)}
@@ -76,12 +86,23 @@ def test_a_choice_at_the_edge_of_its_schedules_rates_is_marked(tried, best, edge
 
 def test_how_often_other_tuning_seeds_would_choose_otherwise(tried):
     """Of two seeds drawn from two, three of four draws hold the first: it decides those by far."""
-    table = tried({(0.1, "constant"): [1, 3], (0.3, "constant"): [100, 2]}, bootstraps=99_999)
+    outcomes = {(0.1, "constant"): [1, 3], (0.3, "cosine"): [100, 2]}
+    table = tried(outcomes, bootstraps=99_999)
     np.testing.assert_allclose(table.share_chosen, [0.75, 0.25], atol=0.005)
+    assert set(table.seeds) == {2}
+    again = tried(outcomes, bootstraps=99_999)
+    pd.testing.assert_frame_equal(again, table)
+    assert tried(outcomes, bootstraps=99_999, seed=2).share_chosen[0] != table.share_chosen[0]
 
 
 def test_of_no_tuned_cell_there_is_an_empty_table():
     assert list(tuning.tuning_table([]))[-1] == "at_edge" and not len(tuning.tuning_table([]))
+
+
+def test_the_tables_of_tuned_cells_are_one_table(tried):
+    table = tried({(0.1, "constant"): [2], (0.3, "constant"): [1]})
+    both = tuning.tuning_table([table, table])
+    assert list(both.learning_rate) == [0.3, 0.1, 0.3, 0.1] and list(both.index) == [0, 1, 2, 3]
 
 
 def test_what_is_at_the_edge_is_named_and_found_by_its_settings(tried, default_config, tmp_path):

@@ -77,8 +77,8 @@ def _differences(d: Differences, alpha: float) -> Float64[np.ndarray, " pair"]:
         raise NotEstimable(f"too few pairs: {d.size}, {fewest} needed")
     if largest == 0:
         raise NotEstimable("all differences are zero")
-    if not 1e-150 < largest < 1e150:
-        raise NotEstimable("squared differences leave the range of floating point")
+    if not 1e-100 < largest < 1e100:
+        raise NotEstimable("cubed differences leave the range of floating point")
     if np.ptp(d) <= _ROUNDING * largest:
         raise NotEstimable("all differences are equal")
     return d
