@@ -1,6 +1,7 @@
 """From one row a run to comparisons, verdicts and sentences, on runs made to a known answer."""
 
 import importlib.util
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,8 +9,8 @@ import pytest
 from made_up import runs, tables, tuned
 
 from bnstudy.analysis import comparisons, statistics
-from bnstudy.analysis.comparisons import alternatives, sensitivity
-from bnstudy.analysis.hypotheses import ARTICLE, MINIBATCHES, TUNED, all_claims
+from bnstudy.analysis.comparisons import Choice, Measured, alternatives, sensitivity
+from bnstudy.analysis.hypotheses import ARTICLE, MINIBATCHES, TUNED, Comparison, all_claims
 from bnstudy.analysis.outcomes import log_ratio, pair_table, with_partner
 from bnstudy.analysis.wording import claims_page, claims_table
 from bnstudy.config import members
@@ -501,3 +502,186 @@ def comparisons(analysis):
     same = ["claim", "regime", "role", "p", "ratio", "ratio_low"]
     old = after[(after.claim != "C6") & (after.role == "primary")].reset_index(drop=True)
     pd.testing.assert_frame_equal(old[same], before[before.role == "primary"][same])
+
+
+# --- one row, by hand -----------------------------------------------------------------------------
+
+ONE = Comparison(
+    "a regime",
+    "a_column",
+    "a quantity",
+    "losses",
+    ("lower", "same"),
+    {"width": 7, "learning_rate": 0.1},
+    arm="arm",
+    reference="reference",
+    of="a part",
+    claim="C9",
+)
+
+
+def measured(d, censored=(0, 0), **others):
+    """Pairs with these d, of which the first so many of the reference and of the arm are
+    censored."""
+    d = np.array(d, dtype=float)
+    reference = 1.0 + np.arange(len(d)) ** 2
+    flags = tuple(np.arange(len(d)) < count for count in censored)
+    return Measured(reference, reference * np.exp(d), d, flags, **others)
+
+
+def test_a_row_says_what_was_compared_and_measured(analysis):
+    """Every number from its own test, by name; p_lower and p_higher are those at margin 1.5."""
+    d = 0.1 * np.array([-3, 1, 2, -1, 4, 2, -2, 5, 1, -4, 3, 6]) - 0.6
+    pairs = measured(d, (2, 1), failed=(3, 4))
+    allows = replace(ONE, allows=("lower", "same", "higher"))
+    row = comparisons._row(allows, pairs, "a role", analysis)
+    [below, low], [high, _] = statistics.sign_flips(
+        d, np.log([1.5, 1 / 1.5]), rng=np.random.default_rng(0)
+    )
+    assert row == comparisons.effect_of(d, analysis) | {
+        "claim": "C9",
+        "regime": "a regime",
+        "role": "a role",
+        "arm": "arm",
+        "reference": "reference",
+        "width": 7,
+        "quantity": "a quantity",
+        "column": "a_column",
+        "of": "a part",
+        "margin": 1.5,
+        "allows": "lower or same or higher",
+        "median_reference": (1 + 25 + 1 + 36) / 2,
+        "median_arm": np.median(pairs.arm),
+        "n_pairs": 12,
+        "bound": "about",
+        "censored_reference": 2,
+        "censored_arm": 1,
+        "failed_reference": 3,
+        "failed_arm": 4,
+        "p_lower": 2 * below,
+        "p_same": max(low, high),
+        "p_higher": 1,
+        "p": pytest.approx(np.nan, nan_ok=True),
+        "nearest": "",
+        "at_floor": False,
+        "reason": "too many runs never reached the threshold",
+    }
+
+
+def test_what_the_margin_and_the_claim_allow_is_what_is_tested(analysis):
+    d = 0.1 * np.arange(12) - 0.2
+    row = comparisons._row(ONE, measured(d), "primary", analysis, Choice(power=2.0))
+    [[below, above]] = statistics.sign_flips(d, -2 * np.log([1.5]), rng=np.random.default_rng(0))
+    assert row["margin"] == 1.5**2 and row["allows"] == "lower or same"
+    assert row["p_not_higher"] == row["p"] == below and row["nearest"] == "not higher"
+    assert row["p_higher"] == min(1, 2 * above) and "p_same" not in row and row["reason"] == ""
+
+
+@pytest.mark.parametrize(
+    ("test", "tails"), [("Wilcoxon", statistics.wilcoxon_tails), ("t", statistics.t_tails)]
+)
+def test_another_test_is_another_p(analysis, test, tails):
+    d = 0.1 * np.arange(12) - 0.2
+    row = comparisons._row(ONE, measured(d), "primary", analysis, Choice(test=test))
+    [[below, _]] = tails(d, -np.log([1.5]))
+    assert row["p"] == below
+
+
+@pytest.mark.parametrize(
+    ("counts", "bound"),
+    [((0, 0), ""), ((1, 0), "at most"), ((0, 1), "at least"), ((1, 1), "about")],
+)
+def test_a_bound_is_named_by_whose_runs_are_censored(analysis, counts, bound):
+    row = comparisons._row(ONE, measured(np.arange(12.0), counts), "primary", analysis)
+    assert row["bound"] == bound
+
+
+@pytest.mark.parametrize(("count", "floor"), [(30, True), (12, False)])
+def test_p_is_at_its_floor_where_no_pattern_is_as_extreme(analysis, count, floor):
+    """Doubled: 2 of 5,000 of the random patterns, of 12 pairs 2 of all 4,096."""
+    d = 5 + 0.1 * np.arange(count)
+    row = comparisons._row(ONE, measured(d), "primary", analysis)
+    assert row["p"] == 2 / (5000 if floor else 4096) and row["at_floor"] == floor
+
+
+def test_the_level_decides_how_many_pairs_a_row_needs(analysis):
+    """At 1 % 8 pairs, whichever the test is."""
+    strict, pairs = analysis.model_copy(update={"alpha": 0.01}), measured(np.arange(7.0))
+    for test in ("sign-flip", "Wilcoxon", "t"):
+        row = comparisons._row(ONE, pairs, "primary", strict, Choice(test=test))
+        assert row["reason"] == "too few pairs: 7, 8 needed" and np.isnan(row["ratio"])
+        assert np.isnan(row["p"]) and row["nearest"] == "" and row["n_pairs"] == 7
+        assert "p_higher" not in row and row["at_floor"] is False
+        assert comparisons._row(ONE, pairs, "primary", analysis, Choice(test=test))["p"] < 1
+
+
+def test_a_reason_to_say_nothing_is_the_rows(analysis):
+    row = comparisons._row(ONE, measured(np.arange(12.0), reason="an edge"), "primary", analysis)
+    assert row["reason"] == "an edge" and np.isnan(row["p"]) and "p_higher" not in row
+    assert row["ratio"] == pytest.approx(np.exp(5.5))
+    both = measured(np.arange(12.0), (12, 12), reason="an edge")
+    row = comparisons._row(ONE, both, "primary", analysis)
+    assert row["reason"] == "no run reached the threshold" and np.isnan(row["ratio"])
+    one = comparisons._row(ONE, measured(np.arange(12.0), (12, 11)), "primary", analysis)
+    assert one["reason"] != row["reason"] and one["n_pairs"] == row["n_pairs"] == 12
+
+
+def test_no_pairs_have_no_medians(analysis):
+    row = comparisons._row(ONE, measured([]), "primary", analysis)
+    assert np.isnan(row["median_reference"]) and np.isnan(row["median_arm"])
+    assert row["reason"] == "no differences" and row["n_pairs"] == 0
+
+
+def test_each_comparison_has_random_numbers_of_its_own(analysis):
+    d = np.random.default_rng(3).normal(0.3, 0.3, size=30)
+
+    def p(comparison, seed=0):
+        of = analysis.model_copy(update={"seed": seed})
+        return comparisons._row(comparison, measured(d), "primary", of)["p"]
+
+    assert p(ONE) == p(ONE)
+    assert len({p(ONE), p(replace(ONE, regime="other")), p(ONE, 1)}) == 3
+    expected = statistics.sign_flips(
+        d,
+        -np.log([1.5]),
+        rng=comparisons.generator_of(analysis, ONE.name),
+        resamples=analysis.permutations,
+    )
+    assert p(ONE, analysis.seed) == expected[0, 0]
+    assert ONE.name == "C9, a regime, arm, a_column, a part, width 7, learning_rate 0.1"
+    same = np.random.default_rng([analysis.seed, *b"C9 7"])
+    assert comparisons.generator_of(analysis, "C9", 7).integers(2**60) == same.integers(2**60)
+
+
+def test_the_size_of_an_effect(analysis):
+    """Of d = 0 … 9: mean 4.5, variance 55/6 (n (n + 1)/12), no skewness; the interval's half width
+    is t(.975, 9) = 2.262157 standard errors."""
+    sd = np.sqrt(55 / 6)
+    half = 2.2621571628 * sd / np.sqrt(10)
+    row = comparisons.effect_of(np.arange(10.0), analysis)
+    assert row == {
+        "n_pairs": 10,
+        "ratio": pytest.approx(np.exp(4.5)),
+        "ratio_low": pytest.approx(np.exp(4.5 - half)),
+        "ratio_high": pytest.approx(np.exp(4.5 + half)),
+        "sd_log_ratio": pytest.approx(sd),
+        "skewness": pytest.approx(0, abs=1e-12),
+        "detectable_ratio": np.exp(statistics.smallest_detectable_difference(sd, 10, 0.05, 0.8)),
+    }
+    wide = comparisons.effect_of(np.arange(10.0), analysis.model_copy(update={"alpha": 0.01}))
+    assert wide["ratio_low"] < row["ratio_low"] and wide["ratio_high"] > row["ratio_high"]
+    assert wide["detectable_ratio"] > row["detectable_ratio"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("d", "spread"),
+    [([], np.nan), ([1], np.nan), ([1, 2], np.sqrt(0.5)), ([1, 1], 0), ([np.inf, 1, 2], np.nan)],
+)
+def test_the_size_of_an_effect_that_is_not_estimable(analysis, d, spread):
+    """Two pairs have a spread, and so a difference that two such pairs would show."""
+    row = comparisons.effect_of(np.array(d, dtype=float), analysis)
+    assert row.pop("n_pairs") == len(d)
+    assert row.pop("sd_log_ratio") == pytest.approx(spread, nan_ok=True)
+    assert np.isfinite(row.pop("detectable_ratio")) == (spread > 0)
+    assert np.isnan(list(row.values())).all()

@@ -144,6 +144,14 @@ def test_sign_flip_by_monte_carlo_counts_the_observed_pattern():
     assert sign_flip(np.arange(1, 31), "less", rng=rng(), resamples=999) == 1
 
 
+def test_sign_flips_are_exact_up_to_the_number_of_resamples():
+    """All positive: the observed pattern alone of all 2⁸; of 2³⁰, that one and 99,999 others."""
+    for count, options, p in ((8, {"resamples": 2**8}, 2.0**-8), (30, {}, 1e-5)):
+        d = np.arange(1, count + 1)
+        assert sign_flips(d, np.zeros(1), rng=rng(), **options)[0, 1] == p
+        assert sign_flip(d, "greater", rng=rng(), **options) == p
+
+
 def test_sign_flip_depends_on_its_generator_only():
     d = rng(3).normal(size=30)
     assert sign_flip(d, rng=rng(7), resamples=999) == sign_flip(d, rng=rng(7), resamples=999)
@@ -316,26 +324,36 @@ ESTIMATORS = {
         ([0.5], "too few pairs: 1, 6 needed"),
         ([0.5, 1], "too few pairs: 2, 6 needed"),
         ([0, 0], "too few pairs: 2, 6 needed"),
+        ([*range(5)], "too few pairs: 5, 6 needed"),
         (np.zeros(10), "all differences are zero"),
         (np.full(10, 0.3), "all differences are equal"),
         (np.log(3) + 1e-15 * np.arange(10), "all differences are equal"),
+        (1e6 + 1e-9 * np.arange(10), "all differences are equal"),
         ([np.inf, *range(9)], "1 of 10 differences not finite"),
         ([-np.inf, *range(8), np.nan], "2 of 10 differences not finite"),
-        (np.eye(10)[0] * 1e103, "range of floating point"),
-        (np.eye(10)[0] * 1e-103, "range of floating point"),
+        (np.eye(10)[0] * 1e100, "cubed differences leave the range of floating point"),
+        (np.eye(10)[0] * 1e-100, "cubed differences leave the range of floating point"),
     ],
 )
 def test_not_estimable(name, d, reason):
-    with pytest.raises(NotEstimable, match=reason):
+    with pytest.raises(NotEstimable, match=f"^{reason}$"):
         ESTIMATORS[name](np.array(d))
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_small_integers_are_as_good_as_floats(name):
+    """Their range, 200, is no int8."""
+    d = np.array([100, -100, 50, 3, 7, 20, -5], dtype=np.int8)
+    assert ESTIMATORS[name](d) == ESTIMATORS[name](d.astype(float))
 
 
 @pytest.mark.parametrize("name", ["sign_flip", "wilcoxon"])
 @pytest.mark.parametrize("nothing", [0, 1e-16])
-def test_not_estimable_where_too_few_pairs_differ(name, nothing):
+@pytest.mark.parametrize("scale", [1, 1e6])
+def test_not_estimable_where_too_few_pairs_differ(name, nothing, scale):
     """30 pairs of which 5 differ: p cannot go below 2/2⁵, whatever they are."""
-    with pytest.raises(NotEstimable, match="too few pairs differ: 5 of 30, 6 needed"):
-        ESTIMATORS[name](np.r_[np.full(25, nothing), 1:6])
+    with pytest.raises(NotEstimable, match=r"^too few pairs differ: 5 of 30, 6 needed$"):
+        ESTIMATORS[name](scale * np.r_[np.full(25, nothing), 1:6])
     assert ESTIMATORS[name](np.r_[np.zeros(24), 1:7]) <= 0.05
 
 
