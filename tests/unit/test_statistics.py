@@ -199,8 +199,14 @@ def test_wilcoxon_r():
 
 @pytest.mark.parametrize(
     "d",
-    [[1, -1, 2, 2, -3, 4, 5, 5, 6], [0, 0, 1, -2, 3, 4, 5, 6, 7], [0, 1, 1, 1, -1, 2, 2, -3, 0]],
-    ids=["ties", "zeros", "both"],
+    [
+        [1, -1, 2, 2, -3, 4, 5, 5, 6],
+        [0, 0, 1, -2, 3, 4, 5, 6, 7],
+        [0, 1, -2, 3, 4, 5, 6, 7, -8],
+        [0, 1, 1, 1, -1, 2, 2, -3, 0],
+        [1, -1, 2, -2, 3, -3],
+    ],
+    ids=["ties", "zeros", "one zero", "both", "balanced"],
 )
 @pytest.mark.parametrize("alternative", ALTERNATIVES)
 def test_wilcoxon_with_ties_and_zeros_is_brute_force(d, alternative):
@@ -211,6 +217,12 @@ def test_wilcoxon_with_ties_and_zeros_is_brute_force(d, alternative):
     assert wilcoxon(np.array(d), alternative) == pytest.approx(
         tail_p(observed, null, alternative), rel=1e-12
     )
+
+
+def test_wilcoxon_is_exact_also_where_scipy_would_approximate():
+    """60 pairs, by counting subsets of 1 … 60."""
+    d = np.arange(1, 61) * np.where(np.arange(60) % 3, 1, -1)
+    assert wilcoxon(d, "less") == pytest.approx(signed_rank_cdf(60)[d[d > 0].sum()], rel=1e-12)
 
 
 # --- t, Holm --------------------------------------------------------------------------------------
@@ -363,6 +375,16 @@ def test_the_level_decides_how_many_pairs_are_needed(function):
     assert function(np.arange(1, 8), alpha=2 / 2**7, **arguments) == 2 / 2**7
     with pytest.raises(NotEstimable, match="too few pairs: 7, 8 needed"):
         function(np.arange(1, 8), alpha=0.01, **arguments)
+
+
+@pytest.mark.parametrize("tails", [sign_flips, wilcoxon_tails, t_tails, skewness, t_mean])
+def test_the_level_decides_how_many_pairs_any_estimate_needs(tails):
+    arguments = {"t_mean": (0.99,), "skewness": (0.01,)}.get(tails.__name__, (np.zeros(1),))
+    options = {} if tails in (skewness, t_mean) else {"alpha": 0.01}
+    options |= {"rng": rng()} if tails is sign_flips else {}
+    with pytest.raises(NotEstimable, match="too few pairs: 7, 8 needed"):
+        tails(np.arange(1, 8), *arguments, **options)
+    tails(np.arange(1, 9), *arguments, **options)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
