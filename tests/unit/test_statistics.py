@@ -278,7 +278,8 @@ def test_holm_counts_what_is_not_estimable_as_p_one():
     ("p", "m"), [([0.1, np.nan], 5), ([-0.1], 5), ([1.1], 5), ([0.1, 0.2], 1), ([[0.1]], 5)]
 )
 def test_holm_refuses_what_is_no_family(p, m, without_shape_checks):
-    with pytest.raises(ValueError):
+    shape = r"^p must have shape \(k,\) and values in \[0, 1\]$"
+    with pytest.raises(ValueError, match=shape if m == 5 else "^a family of 1 cannot hold 2"):
         holm(np.array(p), m)
 
 
@@ -313,6 +314,13 @@ def test_kaplan_meier_ties_and_censoring():
     np.testing.assert_allclose(survival, [3 / 5, 3 / 10, 3 / 10])
     never = kaplan_meier(np.full(3, 5), np.zeros(3))
     np.testing.assert_array_equal(never, [[5], [1]])
+
+
+def test_kaplan_meier_refuses_by_name(without_shape_checks):
+    with pytest.raises(NotEstimable, match=r"^no times$"):
+        kaplan_meier(np.empty(0), np.empty(0))
+    with pytest.raises(ValueError, match=r"times \(3,\) and events \(2,\) differ in shape"):
+        kaplan_meier(np.arange(3), np.ones(2))
 
 
 # --- What cannot be answered ----------------------------------------------------------------------
@@ -437,6 +445,8 @@ def test_smallest_detectable_difference_has_the_power_by_definition(n):
     critical, shift = stats.t.ppf(0.975, n - 1), difference / 0.5 * np.sqrt(n)
     power = stats.nct.sf(critical, n - 1, shift) + stats.nct.cdf(-critical, n - 1, shift)
     assert power == pytest.approx(0.9, abs=1e-6)
+    usual = smallest_detectable_difference(0.5, n, alpha=0.05, power=0.8)
+    assert smallest_detectable_difference(0.5, n) == usual < difference
 
 
 # --- Simulations ----------------------------------------------------------------------------------
@@ -481,7 +491,9 @@ def test_performance_profile_of_four_values():
     np.testing.assert_array_equal(share, [0, 0.75, 0.75])
     assert low[0] == 0 and high[0] == pytest.approx(1 - 0.025**0.25)
     assert (low <= share).all() and (share <= high).all()
-    with pytest.raises(NotEstimable):
+    _, low, high = performance_profile(np.arange(4), np.array([-1, 3]), 0.9)
+    np.testing.assert_allclose([high[0], low[1]], [1 - 0.05**0.25, 0.05**0.25])
+    with pytest.raises(NotEstimable, match=r"^no values$"):
         performance_profile(np.array([]), np.array([1.0]))
 
 
