@@ -10,7 +10,14 @@ from made_up import runs, tables, tuned
 
 from bnstudy.analysis import comparisons, statistics
 from bnstudy.analysis.comparisons import Choice, Measured, alternatives, sensitivity
-from bnstudy.analysis.hypotheses import ARTICLE, MINIBATCHES, TUNED, Comparison, all_claims
+from bnstudy.analysis.hypotheses import (
+    ARTICLE,
+    MINIBATCHES,
+    TUNED,
+    Comparison,
+    all_claims,
+    epochs_to,
+)
 from bnstudy.analysis.outcomes import log_ratio, pair_table, with_partner
 from bnstudy.analysis.wording import claims_page, claims_table
 from bnstudy.config import members
@@ -228,6 +235,11 @@ def test_an_advantage_that_grows_with_the_width_is_a_trend(study, analysis):
     table = significance(pd.concat(made), study)
     speed, final = table[table.role == "trend"].itertuples()
     assert speed.direction == "lower" and final.direction == "same"
+    assert speed.quantity == "epochs to a train loss of 0.2258: d for ten times the width"
+    assert (speed.allows, speed.bound, speed.regime) == ("", "", ARTICLE) and pd.isna(speed.width)
+    assert np.isnan([speed.median_reference, speed.median_arm]).all()
+    two = significance(pd.concat(made[:2]), study).query("role == 'trend'")
+    assert list(two.n_pairs) == [0, 0], "no line through two widths"
     short = runs(analysis, widths=(1000,), count=10)
     more = significance(pd.concat([*made, short]), study)
     same = more[more.role == "trend"].reset_index(drop=True)
@@ -290,8 +302,9 @@ def test_adding_a_width_leaves_the_primary_numbers_alone(study, analysis):
 
 def test_a_preview_says_so(study, analysis):
     preview = study.model_copy(update={"preview": True})
-    table = significance(runs(analysis), preview)
-    assert table.sentence.str.startswith("Preview").all()
+    table, whole = (significance(runs(analysis), of) for of in (preview, study))
+    assert list(table.sentence) == [f"Preview, not the study: {text}" for text in whole.sentence]
+    assert "nearest" not in table
 
 
 # --- diverged runs --------------------------------------------------------------------------------
@@ -366,6 +379,8 @@ def test_sensitivity_says_where_another_analysis_changes_a_verdict(study, analys
     assert of_c2.verdict["threshold 22.58"] == "", "it cannot act"
     cells = sum(len(claim.regimes) for claim in all_claims(analysis))
     assert len(table) == cells * len(alternatives(analysis, made["runs"]))
+    assert next(iter(table)) == "choice" and list(table.index) == list(range(len(table)))
+    assert not table.changed[table.verdict == ""].any()
     stated = table[table.choice == "as stated"].set_index(["claim", "regime"])
     claims = claims_table(comparisons.significance(made, study), study)
     claims = claims.set_index(["claim", "regime"])
@@ -502,6 +517,117 @@ def comparisons(analysis):
     same = ["claim", "regime", "role", "p", "ratio", "ratio_low"]
     old = after[(after.claim != "C6") & (after.role == "primary")].reset_index(drop=True)
     pd.testing.assert_frame_equal(old[same], before[before.role == "primary"][same])
+
+
+def test_what_a_reviewer_would_ask_for(analysis):
+    assert Choice() == Choice("as stated in advance", {}, 1.0, "sign-flip", False)
+    assert alternatives(analysis) == [
+        Choice(),
+        Choice("margins' square roots", power=0.5),
+        Choice("margins squared", power=2.0),
+        Choice("last epoch instead of the closing median", {"final_test_loss": "last_test_loss"}),
+        Choice("train instead of test loss", {"final_test_loss": "final_train_loss"}),
+        *(
+            Choice(f"threshold {other}", {"epochs_to_0.2258": f"epochs_to_{other}"})
+            for other in ("22.58", "1.244", "0.02258", "0.002258")
+        ),
+        Choice("Wilcoxon", test="Wilcoxon"),
+        Choice("t test", test="t"),
+        Choice("half of the seeds", half=True),
+    ]
+
+
+# --- pairs ----------------------------------------------------------------------------------------
+
+
+def test_the_pairs_of_a_comparison_are_in_the_order_of_their_seeds(study, analysis):
+    """Whatever the order of the runs; a run that diverged counts with its arm."""
+    made = runs(analysis, widths=(300,), count=7)
+    made.loc[(made.arm == "none") & (made.seed < FIRST + 2), "reached_0.2258"] = False
+    made.loc[(made.arm == "batch") & (made.seed == FIRST + 3), "reached_0.2258"] = False
+    made.loc[(made.arm == "batch") & (made.seed > FIRST + 3), "status"] = "diverged"
+    made.loc[(made.arm == "none") & (made.seed == FIRST), "status"] = "diverged"
+    speed = all_claims(analysis)[0].comparisons[0]
+    pairs = comparisons.measure(speed, {"runs": made.sample(frac=1, random_state=0)}, study)
+    none, batch = (
+        made[made.arm == arm]["epochs_to_0.2258"].to_numpy() for arm in ("none", "batch")
+    )
+    np.testing.assert_array_equal(pairs.reference, none)
+    np.testing.assert_array_equal(pairs.arm, batch)
+    np.testing.assert_allclose(pairs.d, np.log(batch / none))
+    reference, arm = pairs.censored
+    assert list(reference) == [True] * 2 + [False] * 5
+    assert list(arm) == [False] * 3 + [True] + [False] * 3
+    assert pairs.failed == (1, 3) and pairs.reason == ""
+    half = pairs.first_half()
+    for ours, whole in (
+        (half.reference, none),
+        (half.arm, batch),
+        (half.d, pairs.d),
+        (half.censored[0], reference),
+        (half.censored[1], arm),
+    ):
+        assert list(ours) == list(whole[:4])
+    assert half.failed == (1, 3)
+
+
+def test_what_is_never_censored_is_not(study, analysis):
+    made = runs(analysis, widths=(300,), count=7)
+    end = all_claims(analysis)[1].comparisons[0]
+    pairs = comparisons.measure(end, {"runs": made}, study)
+    assert [list(each) for each in pairs.censored] == [[False] * 7] * 2
+
+
+@pytest.mark.parametrize("table", ["runs", "gradients", "digits"])
+def test_without_a_table_there_are_no_pairs(study, table):
+    pairs = comparisons.measure(replace(ONE, table=table), {}, study)
+    assert [len(values) for values in (pairs.reference, pairs.arm, pairs.d)] == [0, 0, 0]
+    assert [len(each) for each in pairs.censored] == [0, 0] and pairs.failed == (0, 0)
+
+
+def test_a_choice_is_of_its_own_column_and_rank(analysis):
+    """And leaves alone what it does not name."""
+    speed = all_claims(analysis)[0].comparisons[0]
+    assert Choice(half=True, test="t").of(speed) == speed
+    other = Choice(columns={"epochs_to_0.2258": "epochs_to_1.244"})
+    assert other.of(speed) == replace(speed, column="epochs_to_1.244") and other.acts_on(speed)
+    assert not Choice(columns={"final_test_loss": "x"}).acts_on(speed)
+    second = Choice(rank=2)
+    assert not second.acts_on(speed)
+    tuned_speed = all_claims(analysis)[0].comparisons[1]
+    assert second.acts_on(tuned_speed)
+    assert second.of(tuned_speed).settings == {**tuned_speed.settings, "tuned_rank": 2}
+
+
+def test_the_first_half_is_of_every_part(analysis):
+    """Of 13 pairs the first seven."""
+    pairs = measured(np.arange(13.0), (2, 9), failed=(3, 4), reason="x")
+    half = pairs.first_half()
+    for name in ("reference", "arm", "d"):
+        assert list(getattr(half, name)) == list(getattr(pairs, name)[:7])
+    assert [list(each) for each in half.censored] == [[True] * 2 + [False] * 5, [True] * 7]
+    assert half.failed == (3, 4) and half.reason == "x"
+
+
+def test_the_flip_of_a_name_is_two_sided_with_its_own_random_numbers(analysis):
+    d = np.random.default_rng(3).normal(0.3, 0.5, size=30)
+    expected = statistics.sign_flip(
+        d, rng=comparisons.generator_of(analysis, "a", 1), resamples=analysis.permutations
+    )
+    assert comparisons.flip(d, analysis, "a", 1)() == expected
+    strict = analysis.model_copy(update={"alpha": 0.01})
+    with pytest.raises(statistics.NotEstimable, match="8 needed"):
+        comparisons.flip(d[:7], strict, "a")()
+
+
+def test_epochs_to_a_threshold_are_fields_of_a_comparison():
+    assert epochs_to(0.0225800, of="x") == {
+        "column": "epochs_to_0.02258",
+        "quantity": "epochs to a train loss of 0.02258",
+        "margin": "epochs",
+        "diverged": "slowest",
+        "of": "x",
+    }
 
 
 # --- one row, by hand -----------------------------------------------------------------------------

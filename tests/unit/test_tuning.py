@@ -96,6 +96,13 @@ def test_how_often_other_tuning_seeds_would_choose_otherwise(tried):
     assert tried(outcomes, bootstraps=99_999, seed=2).share_chosen[0] != table.share_chosen[0]
 
 
+def test_a_run_that_diverged_is_the_worst_of_any_draw_that_holds_it(tried):
+    """Of two seeds drawn from two, one of four draws is without the second."""
+    table = tried({(0.1, "constant"): [1, np.inf], (0.3, "constant"): [90, 90]}, bootstraps=99_999)
+    np.testing.assert_allclose(table.share_chosen, [0.75, 0.25], atol=0.005)
+    assert list(table) == [*tuning.SETTINGS, *tuning.COLUMNS]
+
+
 def test_of_no_tuned_cell_there_is_an_empty_table():
     assert list(tuning.tuning_table([]))[-1] == "at_edge" and not len(tuning.tuning_table([]))
 
@@ -111,7 +118,10 @@ def test_what_is_at_the_edge_is_named_and_found_by_its_settings(tried, default_c
     table = tried({(rate, "cosine"): [1 + rate] for rate in (0.01, 0.03, 0.1)})
     write_csv(tmp_path / "tuning.csv", table)
     [line] = tuning.edges(tmp_path)
-    assert line.startswith("none, width 3, batch size full, for final_test_loss: cosine 0.01 is at")
+    assert line == (
+        "none, width 3, batch size full, for final_test_loss: cosine 0.01 is at the edge of the "
+        "rates tried; add rates there"
+    )
     settings = {"width": 3, "tuned_for": "final_test_loss"}
     assert tuning.at_edge(table, study, settings, ("batch", "none"))
     assert not tuning.at_edge(table, study, settings, ("batch", "scaled"))
