@@ -520,21 +520,30 @@ def comparisons(analysis):
 
 
 def test_what_a_reviewer_would_ask_for(analysis):
-    assert Choice() == Choice("as stated in advance", {}, 1.0, "sign-flip", False)
-    assert alternatives(analysis) == [
-        Choice(),
-        Choice("margins' square roots", power=0.5),
-        Choice("margins squared", power=2.0),
-        Choice("last epoch instead of the closing median", {"final_test_loss": "last_test_loss"}),
-        Choice("train instead of test loss", {"final_test_loss": "final_train_loss"}),
-        *(
-            Choice(f"threshold {other}", {"epochs_to_0.2258": f"epochs_to_{other}"})
-            for other in ("22.58", "1.244", "0.02258", "0.002258")
-        ),
-        Choice("Wilcoxon", test="Wilcoxon"),
-        Choice("t test", test="t"),
-        Choice("half of the seeds", half=True),
-    ]
+    assert Choice() == Choice("as stated", {}, 1.0, "sign-flip", False, 1)
+    of_both = pd.DataFrame({"tuned_rank": [1, 2]})
+    *others, last = alternatives(analysis, of_both)
+    assert last == Choice("the tuning's runner-up", rank=2)
+    assert (
+        others
+        == alternatives(analysis, pd.DataFrame())
+        == [
+            Choice(),
+            Choice("margins' square roots", power=0.5),
+            Choice("margins squared", power=2.0),
+            Choice(
+                "last epoch instead of the closing median", {"final_test_loss": "last_test_loss"}
+            ),
+            Choice("train instead of test loss", {"final_test_loss": "final_train_loss"}),
+            *(
+                Choice(f"threshold {other}", {"epochs_to_0.2258": f"epochs_to_{other}"})
+                for other in ("22.58", "1.244", "0.02258", "0.002258")
+            ),
+            Choice("Wilcoxon", test="Wilcoxon"),
+            Choice("t test", test="t"),
+            Choice("half of the seeds", half=True),
+        ]
+    )
 
 
 # --- pairs ----------------------------------------------------------------------------------------
