@@ -96,6 +96,13 @@ def cells_of(scope):
     return cells
 
 
+def saved_cells(scope):
+    """The cells whose networks were saved; tuning seeds' are not, and there is nothing to look at."""
+    return [
+        c for c, blocks in cells_of(scope).items() if any(map(PLAN.snapshots, blocks))
+    ]
+
+
 def cell_files(name):
     """The file `name` of every block of the wildcards' cell, in their scope."""
     return lambda wildcards: [
@@ -190,7 +197,7 @@ def made_in(scope, *, tracked):
         if experiment in PLAN.experiments(scope)
     ]
     files = [
-        *(f"diagnostics/{cell}.parquet" for cell in cells_of(scope)),
+        *(f"diagnostics/{cell}.parquet" for cell in saved_cells(scope)),
         *(f"tables/{table}" for table in tables_of(scope)),
         *(
             f"figures/{name}.{format}"

@@ -89,7 +89,7 @@ rule diagnostics:
     input:
         tables=in_scope(
             "diagnostics",
-            lambda scope: [f"{cell}.parquet" for cell in cells_of(scope)],
+            lambda scope: [f"{cell}.parquet" for cell in saved_cells(scope)],
         ),
     output:
         table="results/{scope}tables/diagnostics.parquet",
