@@ -60,7 +60,7 @@ def folders(tmp_path, monkeypatch):
         (results / f"{scope}figures/a.png").write_text(scope)
         (results / f"{scope}claims.md").write_text(f"page {scope}")
         (results / f"{scope}paper.pdf").write_text(f"paper {scope}")
-    publish(results, published)
+    publish(results, published, SCOPES)
     monkeypatch.setattr("bnstudy.commands.verify.PUBLISHED", published)
     return results, published
 
@@ -165,10 +165,18 @@ def test_nothing_to_compare_is_said(tmp_path, command, capsys):
     assert main([command, str(tmp_path)]) == 2 and "run `make`" in capsys.readouterr().err
 
 
-def test_publishing_needs_both_scopes(folders, capsys):
+def test_the_default_scope_can_be_published_alone(folders, monkeypatch):
+    monkeypatch.setattr("bnstudy.commands.publish.PUBLISHED", folders[1])
     (folders[0] / "extended/claims.md").unlink()
+    assert main(["publish", str(folders[0])]) == 0
+    assert (folders[1] / "claims.md").read_text() == "page " and (folders[1] / "tables").exists()
+    assert not (folders[1] / "extended").exists(), "what was published before of it is gone"
+
+
+def test_nothing_is_published_without_the_default_scope(folders, capsys):
+    (folders[0] / "claims.md").unlink()
     assert main(["publish", str(folders[0])]) == 2
-    assert "run `make extended`" in capsys.readouterr().err
+    assert "run `make`" in capsys.readouterr().err
     assert (folders[1] / "claims.md").exists(), "what was published is untouched"
 
 

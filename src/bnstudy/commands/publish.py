@@ -1,11 +1,13 @@
 """Make published/ from a study's results: what `bnstudy verify` compares with, and readers read.
 
-Tables of both scopes (the curves thinned), figures, paper and claims of the extended one.
+Tables of the scopes that were made (the curves thinned); figures, paper and claims of the wider
+one.
 """
 
 import argparse
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,7 +19,6 @@ from bnstudy.experiment.schedules import log_spaced_epochs
 from bnstudy.files import read_csv, read_parquet
 
 POINTS = 40  # epochs of each published curve
-EXTENDED = SCOPES[-1]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,35 +27,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """2 where not both scopes were made, or a rate was chosen at the edge of those tried."""
-    for scope in SCOPES:
-        if not (arguments.results / f"{scope}claims.md").exists():
-            made_by = "make extended" if scope else "make"
-            print(f"no {arguments.results}/{scope}claims.md: run `{made_by}`", file=sys.stderr)
-            return 2
+    """2 where there is no study, or a rate was chosen at the edge of those tried."""
+    scopes = [scope for scope in SCOPES if (arguments.results / scope / "claims.md").exists()]
+    if SCOPES[0] not in scopes:
+        print(f"no {arguments.results}/claims.md: run `make`", file=sys.stderr)
+        return 2
+    for scope in scopes:
         if found := edges(arguments.results / f"{scope}tables"):
             print("not published: " + "\n".join(found), file=sys.stderr)
             return 2
-    publish(arguments.results, PUBLISHED)
+    publish(arguments.results, PUBLISHED, scopes)
     return 0
 
 
-def publish(results: Path, published: Path) -> None:
+def publish(results: Path, published: Path, scopes: Sequence[str]) -> None:
     """Copy the small tables, the figures (PNG, SVG), the claims and the paper; thin the curves."""
     for folder in ("tables", "figures", "extended"):
         shutil.rmtree(published / folder, ignore_errors=True)
-    for scope in SCOPES:
+    for scope in scopes:
         tables, target = results / f"{scope}tables", published / f"{scope}tables"
         target.mkdir(parents=True)
         for table in sorted(tables.glob("*.csv")):
             shutil.copyfile(table, target / table.name)
         _thin(tables, target / THINNED)
     (published / "figures").mkdir()
-    for figure in sorted((results / EXTENDED / "figures").iterdir()):
+    for figure in sorted((results / scopes[-1] / "figures").iterdir()):
         if figure.suffix in (".png", ".svg"):
             shutil.copyfile(figure, published / "figures" / figure.name)
     for name in ("claims.md", "paper.pdf"):
-        shutil.copyfile(results / EXTENDED / name, published / name)
+        shutil.copyfile(results / scopes[-1] / name, published / name)
 
 
 def _thin(tables: Path, target: Path) -> None:

@@ -126,7 +126,7 @@ def _compared(scope: str, check: Check, ours: pd.DataFrame, published: pd.DataFr
         examples = [f"no column {c}" for c in sorted(missing)]
         return Outcome(scope, check, "different", largest=np.inf, examples=examples)
     left, right = (_indexed(table, check.key)[columns] for table in (published, ours))
-    pairs = left.join(right, how="outer", lsuffix=" published", rsuffix=" ours")
+    pairs = left.add_suffix(" published").join(right.add_suffix(" ours"), how="outer")
     values = same = 0
     largest, examples = 0.0, []
     for column in columns:

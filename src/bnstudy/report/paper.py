@@ -236,10 +236,9 @@ def _sensitivity(table: pd.DataFrame) -> dict[str, Any]:
 def _evaluations(runs: pd.DataFrame) -> Rows:
     """Median final test losses by arm and samples per step, of each evaluation of BN."""
     columns = [f"final_{name}_test_loss" for name in ("running", "population", "batch")]
-    medians = runs.groupby(["arm", "samples"])[columns].median() if len(runs) else runs
     return [
-        {"arm": arm, "samples": f"{samples:,}", "losses": [*map(_number, row)]}
-        for (arm, samples), row in medians.iterrows()
+        {"arm": arm, "samples": f"{samples:,}", "losses": [*map(_number, cell[columns].median())]}
+        for (arm, samples), cell in runs.groupby(["arm", "samples"], sort=False)
     ]
 
 
