@@ -18,8 +18,9 @@ from bnstudy.analysis.collect import (
 )
 from bnstudy.analysis.diagnostics.features import effective_rank
 from bnstudy.analysis.networks import diagnose
-from bnstudy.analysis.outcomes import threshold_columns
+from bnstudy.analysis.outcomes import has_settings, threshold_columns
 from bnstudy.config import members
+from bnstudy.config.cell import UNTUNED
 from bnstudy.config.models import ARTICLE
 from bnstudy.config.plan import SETTINGS, Cell
 from bnstudy.experiment.block import BlockFiles, train_block
@@ -314,6 +315,7 @@ def test_curves_of_all_blocks_have_one_schema_and_can_be_filtered(trained, tmp_p
         *("seed", "epoch", "train_loss", "test_loss", "train_loss_eval", "steps"),
     ]
     assert len(whole) == (3 + 2) * 8
+    assert has_settings(whole, UNTUNED).all(), "as figures look for them"
     batch = read_parquet(path, cell="batch-w6-e8").to_pandas()
     assert batch.batch_size.unique().tolist() == ["full"] and set(batch.seed) == set(SEEDS)
     norm = read_parquet(path, width=4, batch_size="25").to_pandas()

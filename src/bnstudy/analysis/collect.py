@@ -32,6 +32,7 @@ NUMBERS = {
     "learning_rate": pa.float64(),
     "epochs": pa.int64(),
     "label_noise": pa.float64(),
+    "tuned_rank": pa.int64(),
 }
 CELL = {
     name: pa.dictionary(pa.int8(), NUMBERS.get(name, pa.string())) for name in ("cell", *SETTINGS)

@@ -71,14 +71,14 @@ def _box(axes: Axes, row: Any, left: float, top: float, height: float) -> None:
     axes.text(left + 0.48, top + 0.08, row.verdict, fontsize=7, weight="bold", **middle)
     what = row.quantity if left < 3 else f"{row.regime}: {row.quantity}"
     what += "" if np.isnan(row.width) else f", width {row.width:g}"
-    what = what.replace("a train loss of ", "")
-    axes.text(left + 0.48, top + 0.29, fill(what, 34), fontsize=5.3, linespacing=1, **middle)
+    what = what.replace("a train loss of ", "").replace(", or its inverse", "")
+    axes.text(left + 0.48, top + 0.29, fill(what, 31), fontsize=5.3, linespacing=1, **middle)
     if np.isnan(row.ratio):
         return
 
     def at(ratio: float) -> float:
         share = np.log(np.clip(ratio, 1 / REACH, REACH)) / np.log(REACH)
-        return left + 0.44 + 0.38 * share
+        return left + 0.38 + 0.33 * share
 
     y = top + height - 0.2
     same = at(1 / row.margin), at(row.margin)
