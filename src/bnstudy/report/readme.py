@@ -7,14 +7,16 @@ typed.
 import re
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import yaml
 
 from bnstudy.analysis.hypotheses import LOWER
-from bnstudy.analysis.outcomes import each_row
+from bnstudy.analysis.outcomes import REFERENCE, TREATMENT, each_row, has_settings
 from bnstudy.analysis.wording import interval
 from bnstudy.config.models import Study
 from bnstudy.config.plan import SCOPES
-from bnstudy.files import atomic, read_csv
+from bnstudy.files import atomic, read_csv, read_parquet
 from bnstudy.report.captions import captions
 
 # A generated part stands between <!-- name: … --> and <!-- end of name -->.
@@ -34,10 +36,18 @@ def parts(root: Path) -> dict[str, str]:
     return {
         "figure": figure(root, "claims_matrix"),
         "findings": "\n".join(
-            [*findings(root / "published" / "tables"), *caveats(widest(root / "published"))]
+            [
+                *findings(root / "published" / "tables"),
+                *caveats(widest(root / "published"), study_of(root)),
+            ]
         ),
         "speed": (root / "benchmarks" / "results" / "short.md").read_text().strip(),
     }
+
+
+def study_of(root: Path) -> Study:
+    """The study that config.yaml describes."""
+    return Study.from_config(yaml.safe_load((root / "config.yaml").read_text()))
 
 
 def filled(text: str, parts: dict[str, str]) -> str:
@@ -52,8 +62,7 @@ def filled(text: str, parts: dict[str, str]) -> str:
 
 def figure(root: Path, name: str) -> str:
     """A published figure with its caption, of the study that config.yaml describes."""
-    config = yaml.safe_load((root / "config.yaml").read_text())
-    title, text = captions(Study.from_config(config))[name]
+    title, text = captions(study_of(root))[name]
     return f"![{title}](published/figures/{name}.png)\n\n*{title}.* {text}"
 
 
@@ -68,27 +77,36 @@ def widest(published: Path) -> Path:
     return [t for scope in SCOPES if (t := published / scope / "tables").exists()][-1]
 
 
-def caveats(tables: Path) -> list[str]:
+def caveats(tables: Path, study: Study) -> list[str]:
     """What the verdicts leave out: where BN was slower at the article's settings, and that losses
     still fell at the end of the longest budget."""
-    tests, horizon = read_csv(tables / "significance.csv"), read_csv(tables / "horizon.csv")
+    tests = read_csv(tables / "significance.csv")
     others = tests[(tests.role == "secondary") & tests.column.str.startswith("epochs_to_")]
     slower = [
         f"{row.quantity} at width {row.width:g}: ratio {interval(row)}"
         for row in each_row(others[others.ratio_low > 1])
     ]
     lower = (others.direction == LOWER).sum()
-    lines = [
+    first, last, falls = still_falling(
+        read_parquet(tables / "curves_thinned.parquet").to_pandas(), study
+    )
+    return [
         f"- At other widths and thresholds, as the article ran it: {lower} of {len(others)} "
         f"comparisons of epochs lower beyond the margin; with an interval above 1: "
-        f"{'; '.join(slower) or 'none'}."
+        f"{'; '.join(slower) or 'none'}.",
+        f"- Not converged: at the article's rate mean test losses still fell from epoch {first:,} "
+        f"to {last:,}, to {falls.min():.2f} to {falls.max():.2f} of what they were.",
     ]
-    last = horizon[horizon.epochs == horizon.epochs.max()]
-    slopes = last[["slope_none", "slope_batch"]].to_numpy()
-    if len(last):
-        lines.append(
-            f"- Not converged: after {last.epochs.iloc[0]:,} epochs at the article's rate the test "
-            f"losses of widths {', '.join(map(str, last.width))} still fell over the last "
-            f"doubling, to {slopes.min():.2f} to {slopes.max():.2f} of what they were."
-        )
-    return lines
+
+
+def still_falling(curves: pd.DataFrame, study: Study) -> tuple[int, int, pd.Series]:
+    """(an epoch at half of the longest budget, or little before; its last epoch; test loss at that
+    over the first's, geometric means by arm and width), of runs as the article's."""
+    usual = {name: value for name, value in study.reference.items() if name != "epochs"}
+    runs = curves[has_settings(curves, usual) & curves.arm.isin([REFERENCE, TREATMENT])]
+    runs = runs[(runs.epochs == runs.epochs.max()) & runs.seed.isin(study.study_seeds)]
+    last = runs.epoch.max()
+    first = runs.epoch[runs.epoch <= last / 2].max()
+    logs = np.log(runs.test_loss).groupby([runs.arm.astype(str), runs.width, runs.epoch]).mean()
+    means = np.exp(logs.unstack())
+    return first + 1, last + 1, means[last] / means[first]

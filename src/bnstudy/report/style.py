@@ -154,7 +154,7 @@ def plain_log_ticks(axis: Axis, ticks: Collection[float]) -> None:
 def log_ticks(axis: Axis, low: float, high: float) -> None:
     """Decades on a log axis, and 2 and 5 between them where the range is short."""
     exponents = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    steps = [1.0] if high > 200 * low else [1.0, 2.0, 5.0]
+    steps = [1.0] if high > 50 * low else [1.0, 2.0, 5.0]
     ticks = [step * 10.0**exponent for exponent in exponents for step in steps]
     plain_log_ticks(axis, [tick for tick in ticks if low <= tick <= high])
 
