@@ -37,7 +37,8 @@ def test_lines_of_code_are_counted():
 @pytest.mark.parametrize(("part", "limit"), [("", 7450), ("tracking", 900)])
 def test_the_package_stays_small(part, limit):
     """6,500 was the aim for the whole, and is missed: the kernel for GPUs with its evaluator takes
-    280, tuning, the matrix, the infimum, three evaluations, five figures and five tasks the rest."""
+    280; tuning, the matrix, the infimum, three evaluations, five figures and five tasks the
+    rest."""
     files = [file for file in SOURCES if not part or part in file.parts]
     assert 0 < sum(lines_of_code(file.read_text()) for file in files) <= limit
 
