@@ -283,7 +283,7 @@ def test_holm_refuses_what_is_no_family(p, m, without_shape_checks):
         holm(np.array(p), m)
 
 
-@settings(properties, max_examples=15)  # statsmodels collects garbage at each call: 50 ms
+@settings(properties)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.integers(0, 5))
 def test_holm_is_monotone_at_least_p_and_at_most_bonferroni(p, more):
     p, m = np.array(p), len(p) + more

@@ -18,7 +18,6 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Num, Shaped
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
@@ -223,7 +222,8 @@ def skewness(d: Differences, alpha: float = 0.05) -> float:
 
 
 def holm(p: Num[np.ndarray, " test"], m: int | None = None) -> Float64[np.ndarray, " test"]:
-    """Holm's (1979) adjusted p, in the order of `p`, by statsmodels.
+    """Holm's (1979) adjusted p, in the order of `p`. Not by statsmodels, whose function collects
+    garbage at every call: up to half a second, where this takes microseconds.
 
     `m` >= k is the size of the family where only k of its hypotheses are estimable; the others
     count as p = 1. ValueError where a p is not in [0, 1] or m < k.
@@ -234,8 +234,9 @@ def holm(p: Num[np.ndarray, " test"], m: int | None = None) -> Float64[np.ndarra
         raise ValueError("p must have shape (k,) and values in [0, 1]")
     if m < p.size:
         raise ValueError(f"a family of {m} cannot hold {p.size} hypotheses")
-    family = np.append(p, np.ones(m - p.size))
-    return multipletests(family, method="holm")[1][: p.size] if m else p
+    order = np.argsort(p)
+    adjusted = np.maximum.accumulate(p[order] * (m - np.arange(p.size)))
+    return np.minimum(adjusted, 1)[np.argsort(order)]
 
 
 def _observations(
