@@ -26,9 +26,9 @@ SHOWING_FIGURES = {"paper", "claims_page", "track_study"}  # they have figures i
 TRACKING = {"track_runs", "track_study"}
 BLOCKS = 3 * 2 * 2 + 2  # widths 5 and 8, the attribution at 8: two arms, two blocks; the original
 CELLS = 3 * 2
-# Five experiments with two arms and two blocks; dropout with one arm; two rates, one block of
-# tuning seeds each; two objectives.
-EXTENDED_BLOCKS = 5 * 2 * 2 + 2 + 2 * 2 + 2 * 2 * 2
+# Five experiments with two arms and two blocks; dropout with one arm; twice two rates, one block of
+# tuning seeds each; two objectives and, for minibatches, one, with the runners-up of both.
+EXTENDED_BLOCKS = 5 * 2 * 2 + 2 + 2 * (2 * 2) + 2 * (2 * 2 * 2 + 2 * 2)
 CELL = "none-w5-e30"
 
 
@@ -439,12 +439,14 @@ def test_the_extended_study_continues_the_default_one(clone):
     assert minibatches.train_loss_eval.notna().all()
     runs, default = read(clone, "runs.csv", "extended/"), read(clone, "runs.csv")
     shared = runs[runs.run_key.isin(default.run_key)].reset_index(drop=True)
-    others = 5 * 2 * 7 + 7 + 2 * 2 * 5 + 2 * 2 * 7
+    rates, tuned = 2 * (2 * 2 * 5), 2 * (2 * 2 * 7 + 2 * 7)  # with the runners-up
+    others = 5 * 2 * 7 + 7 + rates + tuned
     assert len(shared) == len(default) and len(runs) == len(default) + others
     tuning = read(clone, "tuning.csv", "extended/")
-    best = tuning[tuning["rank"] == 1].set_index(["arm", "tuned_for"]).learning_rate
-    tuned = runs[runs.tuned_for != "nothing"]
-    assert all(row.learning_rate == best[row.arm, row.tuned_for] for row in tuned.itertuples())
+    chosen = tuning.set_index(["arm", "tuned_for", "batch_size", "rank"]).learning_rate
+    for row in runs[runs.tuned_for != "nothing"].itertuples():
+        cell = row.arm, row.tuned_for, row.batch_size, row.tuned_rank
+        assert row.learning_rate == chosen[cell]
     assert "is at the edge of the rates tried" in result.stderr
     pd.testing.assert_frame_equal(shared, default, check_exact=True)
     experiments = read(clone, "experiments.csv", "extended/")
