@@ -47,8 +47,8 @@ def envelope(curves: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     The mean is geometric, over seeds; a rate with a run that diverged is none.
     """
     logs = np.log(curves.test_loss.fillna(np.inf))
-    logs = logs.groupby([curves.epoch, curves.learning_rate]).mean().unstack()
-    best = logs.fillna(np.inf).min(axis=1).cummin()
+    logs = logs.groupby([curves.epoch, curves.learning_rate]).mean().unstack(fill_value=np.inf)
+    best = logs.min(axis=1).cummin()
     new = best < best.shift(fill_value=np.inf)
-    rate = logs.fillna(np.inf).idxmin(axis=1).where(new).ffill()
+    rate = logs.idxmin(axis=1).where(new).ffill()
     return best.index.to_numpy() + 1, np.exp(best.to_numpy()), rate.to_numpy()
