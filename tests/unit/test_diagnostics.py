@@ -46,7 +46,8 @@ def settings_of(arm, **changed):
     """The settings of a training job."""
     cell = Cell(**ARTICLE | {"epochs": 8, "arm": arm, "width": 6} | changed)
     own = members.declared("arms", arm).get("SETTINGS", {})
-    batch_norm = {"momentum": 0.9, "epsilon": 1e-6, "correction": 1}
+    uses_bn = "batch_norm" in members.declared("arms", arm).get("USES", ())
+    batch_norm = {"batch_norm": {"momentum": 0.9, "epsilon": 1e-6, "correction": 1}}
     return {
         "cell": cell.name,
         **cell.values(),
@@ -54,7 +55,7 @@ def settings_of(arm, **changed):
         "arm_settings": {name: setting["default"] for name, setting in own.items()},
         "optimizer_settings": {},
         "task_settings": {},
-        **dict.fromkeys(members.declared("arms", arm).get("USES", ()), batch_norm),
+        **(batch_norm if uses_bn else {}),
         "device": "cpu",
     }
 

@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from jobs import BATCH_NORM, curves_of, defaults, network_of, training_of
+from jobs import BATCH_NORM, curves_of, data_of, defaults, network_of, settings_of, training_of
 
 from bnstudy.config import members
 from bnstudy.experiment.arms.centred import Centre
 from bnstudy.experiment.arms.layer_norm import LayerNorm
+from bnstudy.experiment.arms.rms_norm import RMSNorm
 from bnstudy.experiment.arms.scaled import Scale
 from bnstudy.experiment.arms.weight_norm import WeightNormLinear
+from bnstudy.experiment.block import make_training
 from bnstudy.experiment.data import ARTICLE_VARIANCE, INPUTS, task_jacobian
 from bnstudy.experiment.evaluators import plain_objective
 from bnstudy.experiment.layers import BatchNorm, Linear, Moments, split
@@ -41,7 +43,8 @@ def disturbed(module):
 
 def test_the_arms_of_the_first_edition_and_the_new_ones_are_found():
     first = {"none", "batch", "batch-matched", "none-standardized", "dropout"}
-    assert first | {"layer-norm", "centred", "scaled", "weight-norm"} <= set(ARMS)
+    parts = {"centred", "scaled", "batch-plain", "batch-frozen", "weight-norm", "whitened"}
+    assert first | parts | {"layer-norm", "rms-norm"} <= set(ARMS)
 
 
 def test_arms_can_be_told_apart_in_figures():
@@ -135,9 +138,9 @@ def test_the_affine_map_is_what_the_layers_do(arm, training):
 
 
 def test_which_arms_have_an_affine_map():
-    """All of today's but layer normalisation, whose σ differs from sample to sample."""
+    """All of today's but layer and RMS normalisation, whose σ differs from sample to sample."""
     without = [arm for arm in ARMS if not network_of(arm, 2, [1]).has_affine]
-    assert "layer-norm" in without and "batch" not in without and "weight-norm" not in without
+    assert without == ["layer-norm", "rms-norm"]
 
 
 def test_layer_norm_is_pytorchs():
@@ -146,6 +149,32 @@ def test_layer_norm_is_pytorchs():
         theirs = torch.nn.LayerNorm(7, dtype=torch.float64)
         theirs.weight.data, theirs.bias.data = ours.scale[row, 0], ours.shift[row, 0]
         torch.testing.assert_close(ours(a)[row], theirs(a[row]), rtol=1e-13, atol=1e-13)
+
+
+def test_rms_norm_is_pytorchs():
+    ours, a = disturbed(RMSNorm(2, 7)), normal(1, 2, 11, 7)
+    for row in range(2):
+        theirs = torch.nn.RMSNorm(7, dtype=torch.float64)
+        theirs.weight.data = ours.scale[row, 0]
+        torch.testing.assert_close(ours(a)[row], theirs(a[row]), rtol=1e-13, atol=1e-13)
+
+
+def test_whitened_inputs_have_mean_0_and_covariance_1():
+    x = normal(1, 2, 50, 3) * torch.tensor([10.0, 1.0, 0.1]) + 3
+    hidden = network_of("whitened", 7, [1, 2], x).hidden
+    moments = Moments.of((x - hidden.mean) @ hidden.whiten, 1)
+    close = {"rtol": 1e-12, "atol": 1e-12}
+    torch.testing.assert_close(moments.mean, torch.zeros_like(moments.mean), **close)
+    one = torch.eye(3, dtype=torch.float64).expand(2, 3, 3)
+    torch.testing.assert_close(moments.covariance, one, **close)
+
+
+def test_bn_without_scale_and_shift_trains_neither():
+    ours, a = network_of("batch-plain", 7, [1, 2]), normal(1, 2, 50, 7) * 3 + 1
+    assert [name for name, _ in ours.named_parameters()] == [
+        name for name, _ in network_of("none", 7, [1, 2]).named_parameters()
+    ]
+    torch.testing.assert_close(ours.norm(a), BatchNorm(2, 7, **BATCH_NORM)(a))
 
 
 def test_weight_norm_is_pytorchs():
@@ -195,6 +224,38 @@ def test_scaling_keeps_the_bias_and_centring_loses_it():
     scaled = Scale(2, 7, **BATCH_NORM).affine(hidden.affine(), moments)
     centred = Centre(2, 7, **BATCH_NORM).affine(hidden.affine(), moments)
     assert scaled.bias.abs().mean() > 10 > 1 > centred.bias.abs().mean()
+
+
+@pytest.mark.parametrize("batch_size", ["full", 20])
+def test_frozen_bn_is_bn_and_then_a_fixed_affine_map(batch_size):
+    """A fifth of 30 epochs are the last 6."""
+    data, settings = data_of([1, 2], 40, 20), {"batch_size": batch_size, "learning_rate": 0.1}
+    bn, frozen = (
+        make_training(data, settings_of(arm, 7, **settings)) for arm in ("batch", "batch-frozen")
+    )
+    np.testing.assert_allclose(frozen.run(24).test_loss, bn.run(24).test_loss, rtol=1e-5)
+    inputs, hidden = torch.from_numpy(data.train_inputs), frozen.network.hidden
+    with torch.no_grad():
+        before = hidden(inputs)
+    frozen.epoch()
+    mean, std = frozen.network.norm.running_mean.clone(), frozen.network.norm.running_std.clone()
+    torch.testing.assert_close(mean, before.mean(1, keepdim=True))
+    torch.testing.assert_close(std, (before.var(1, keepdim=True) + 1e-6).sqrt())
+    frozen.run(5)
+    assert torch.equal(frozen.network.norm.running_mean, mean)
+    training, evaluating = (frozen.network.train(mode)(inputs) for mode in (True, False))
+    assert torch.equal(training, evaluating) and not torch.equal(hidden(inputs), before)
+
+
+def test_frozen_bn_goes_on_from_a_checkpoint_bit_for_bit():
+    """From before and from after it is frozen."""
+    data, settings = data_of([1, 2], 40, 20), settings_of("batch-frozen", 7, learning_rate=0.1)
+    whole = make_training(data, settings).run(30).test_loss
+    for epochs in (20, 27):
+        first, then = (make_training(data, settings) for _ in range(2))
+        first.run(epochs)
+        then.resume(first.state(), epochs)
+        np.testing.assert_array_equal(then.run(30 - epochs).test_loss, whole[:, epochs:])
 
 
 # Tasks

@@ -109,9 +109,10 @@ class Plan:
     def resumed(self, block: Block) -> Block | None:
         """The block of the same runs with a smaller budget whose end this one continues.
 
-        Under a constant schedule a shorter run is the beginning of a longer one.
+        Under a constant schedule a shorter run is the beginning of a longer one, unless the arm
+        itself looks at the budget.
         """
-        if block.cell.schedule != "constant":
+        if block.cell.schedule != "constant" or "epochs" in _uses(block.cell):
             return None
         shorter = (e for e in self._budgets[replace(block.cell, epochs=0)] if e < block.cell.epochs)
         for epochs in sorted(shorter, reverse=True):
@@ -164,7 +165,7 @@ class Plan:
         not use is left out, so that changing it leaves the arm alone; so is the block size, on
         which no result depends."""
         study = self.study
-        uses = members.declared("arms", cell.arm).get("USES", ())
+        sections = [name for name in _uses(cell) if name not in SETTINGS]
         left_out = () if cell.tuned else UNTUNED
         named = {n: v for n, v in cell.values().items() if v is not None and n not in left_out}
         return {
@@ -174,7 +175,7 @@ class Plan:
             "arm_settings": study.arms[cell.arm],
             "task_settings": study.tasks[cell.task],
             "optimizer_settings": study.optimizers[cell.optimizer],
-            **{section: getattr(study, section).model_dump() for section in uses},
+            **{name: getattr(study, name).model_dump() for name in sections},
             "device": study.training.device,
         }
 
@@ -207,6 +208,11 @@ class Plan:
         end = start + self.size
         clipped = (range(max(seeds.start, start), min(seeds.stop, end)) for seeds in ranges)
         return sorted(set().union(*clipped))
+
+
+def _uses(cell: Cell) -> tuple[str, ...]:
+    """The sections of the settings, and the settings of a run, that the cell's arm looks at."""
+    return members.declared("arms", cell.arm).get("USES", ())
 
 
 def _order(cell: Cell) -> tuple[Any, ...]:
