@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from bnstudy.analysis.decisions import NOT_ESTIMABLE, OPEN, decide
-from bnstudy.analysis.hypotheses import all_claims
+from bnstudy.analysis.hypotheses import MEAN_TASK, NEW_TASK, all_claims
 from bnstudy.analysis.outcomes import each_row
 from bnstudy.config.models import StudySettings
 
@@ -22,8 +22,9 @@ def sentence(row: Any) -> str:
     others = (
         "" if (row.arm, row.reference) == ("batch", "none") else f" ({row.arm} / {row.reference})"
     )
+    unit = "tasks" if row.regime in (MEAN_TASK, NEW_TASK) else "pairs"
     text = (
-        f"{what} with BN over without{others} {interval(row)}, {row.n_pairs} pairs, Holm "
+        f"{what} with BN over without{others} {interval(row)}, {row.n_pairs} {unit}, Holm "
         f"p {p_text(row.p_holm, row.at_floor)}: {_judged(row)}"
     )
     return _capital(f"{text}{_runs(row)}.")
