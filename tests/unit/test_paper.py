@@ -284,3 +284,10 @@ def test_every_figure_of_the_study_has_its_place_in_the_text():
     text = "".join(sources().values())
     for name in members.names("figures"):
         assert name in PLACED.findall(text) and f'#fig("{name}")' in text
+
+
+def test_the_bibliography_is_what_the_text_cites_and_names_every_author():
+    bibliography = (PAPER / "references.bib").read_text()
+    entries = re.findall(r"(?m)^@\w+\{(\w+),$", bibliography)
+    assert entries == sorted(set(re.findall(r"@([a-z]+\d{4})\b", "".join(sources().values()))))
+    assert "and others" not in bibliography and "et al" not in bibliography
