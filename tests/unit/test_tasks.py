@@ -7,7 +7,15 @@ from made_up import runs, tables
 
 from bnstudy.analysis import comparisons, statistics
 from bnstudy.analysis.hypotheses import MEAN_TASK, NEW_TASK
-from bnstudy.analysis.tasks import task_effects, task_pairs, task_runs
+from bnstudy.analysis.tasks import (
+    associations,
+    properties,
+    task_effects,
+    task_pairs,
+    task_runs,
+    task_table,
+)
+from bnstudy.config import members
 from bnstudy.config.models import Study
 
 TUNED = {"learning_rate": 0.1, "schedule": "cosine", "tuned_for": "epochs_to_0.2258"}
@@ -107,14 +115,7 @@ def test_censored_runs_cannot_make_a_direction(study, arm, direction):
 
 def test_a_rate_at_the_edge_for_one_task_decides_nothing(study):
     table = made(study, [0.5] * 8, epochs=3000, **TUNED)
-    edge = {
-        "task": "odd",
-        "inputs": "plain",
-        "arm": "batch",
-        "rank": 1,
-        "at_edge": True,
-        **SETTINGS,
-    }
+    edge = study.reference | SETTINGS | {"task": "odd", "arm": "batch", "rank": 1, "at_edge": True}
     every = tables(table, 12) | {"tuning": pd.DataFrame([edge])}
     found = comparisons.significance(every, study).query(f"regime == {MEAN_TASK!r}")
     assert list(found.direction) == ["not estimable"] and "edge" in found.reason.iloc[0]
@@ -123,3 +124,49 @@ def test_a_rate_at_the_edge_for_one_task_decides_nothing(study):
 def test_without_tasks_nothing_is_said_of_them(study):
     mean, new = rows(runs(study.analysis), study)
     assert mean.direction == new.direction == "not estimable"
+
+
+def test_properties_of_known_functions():
+    """Odd, even and linear by construction. The article's: of 14/3 + 56/45 + 50/3 the part 56/45 is
+    even and the rest linear; its mean squared gradients are 14, 4·(1 + 4 + 9)/3 and 50."""
+    assert properties("odd")["even_share"] == pytest.approx(0, abs=1e-12)
+    assert properties("even")["even_share"] == pytest.approx(1)
+    assert properties("even")["linear_share"] == pytest.approx(0, abs=1e-12)
+    assert properties("linear")["linear_share"] == pytest.approx(1)
+    article, variance = properties("article"), 14 / 3 + 56 / 45 + 50 / 3
+    assert article["even_share"] == pytest.approx(56 / 45 / variance)
+    assert article["linear_share"] == pytest.approx(1 - 56 / 45 / variance)
+    squared = 14 + 4 * 14 / 3 + 50
+    assert article["roughness"] == pytest.approx(np.sqrt(squared / variance), rel=1e-6)
+
+
+def test_the_table_of_tasks_has_each_kind_of_inputs_by_itself(study):
+    table = task_table(made(study, [0.5, 2.0], epochs=3000, **TUNED), study)
+    rows = table.set_index(["quantity", "task", "inputs"])
+    assert len(rows) == 2 * 4  # two thresholds; nothing is tuned for the loss
+    assert np.exp(rows.d[COLUMN, "even", "plain"]) == pytest.approx(2, rel=0.1)
+    one = rows.loc[COLUMN, "article", "shifted"]
+    assert np.log(one.arm / one.reference) == pytest.approx(one.d)
+    assert (rows.pairs == 12).all() and (rows.censored_arm == 0).all()
+
+
+def test_a_property_that_makes_the_effect_is_found():
+    """d = 0.7 of the even share, 0.3 for shifted inputs, and noise of which tasks share the most."""
+    rng, rows = np.random.default_rng(0), []
+    for task in members.names("tasks"):
+        own = rng.normal(0, 0.02)
+        for inputs in ("plain", "shifted"):
+            d = 0.7 * properties(task)["even_share"] + 0.3 * (inputs == "shifted") + own
+            rows.append(
+                {"task": task, "inputs": inputs, "quantity": "x", "d": d, **properties(task)}
+            )
+    found = associations(pd.DataFrame(rows)).set_index("property")
+    assert found.coefficient["even_share"] == pytest.approx(0.7, abs=0.05)
+    assert found.coefficient["C(inputs)[T.shifted]"] == pytest.approx(0.3, abs=0.01)
+    assert found.low["np.log(roughness)"] < 0 < found.high["np.log(roughness)"]
+    assert found.p["even_share"] < 1e-4 and (found.cells == len(rows)).all()
+
+
+def test_without_tasks_nothing_goes_with_anything(study):
+    table = task_table(runs(study.analysis), study)
+    assert table.empty and associations(table).empty

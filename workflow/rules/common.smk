@@ -163,6 +163,8 @@ def tables_of(scope):
         "claims.csv",
         "effects.csv",
         "horizon.csv",
+        "tasks.csv",
+        "associations.csv",
     ]
 
 

@@ -56,6 +56,16 @@ TABLES = {
         "One row per width and number of epochs: ratio of test losses with its interval, and the "
         "factor by which each arm's loss changed over the last doubling of the epochs.",
     ),
+    "tasks": Caption(
+        "Tasks",
+        "One row per task, kind of inputs and quantity: shares of the targets' variance that are "
+        "even and linear, roughness, means of either arm, d, its spread, censored runs.",
+    ),
+    "associations": Caption(
+        "What goes with BN's effect over tasks",
+        "One row per quantity and property: coefficient of d in a regression over tasks and kinds "
+        "of inputs, with its interval; exploratory.",
+    ),
     "gradients": Caption(
         "Gradients at initialisation",
         "One row per depth, initialisation, size of the weights (σ_w), arm, seed and layer.",
