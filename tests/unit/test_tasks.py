@@ -151,15 +151,15 @@ def test_the_table_of_tasks_has_each_kind_of_inputs_by_itself(study):
 
 
 def test_a_property_that_makes_the_effect_is_found():
-    """d = 0.7 of the even share, 0.3 for shifted inputs, and noise of which tasks share the most."""
+    """d = 0.7 of the even share, 0.3 for shifted inputs, and noise, most of it shared by a task."""
     rng, rows = np.random.default_rng(0), []
     for task in members.names("tasks"):
         own = rng.normal(0, 0.02)
         for inputs in ("plain", "shifted"):
-            d = 0.7 * properties(task)["even_share"] + 0.3 * (inputs == "shifted") + own
-            rows.append(
-                {"task": task, "inputs": inputs, "quantity": "x", "d": d, **properties(task)}
-            )
+            of = properties(task)
+            noise = own + rng.normal(0, 0.01)
+            d = 0.7 * of["even_share"] + 0.3 * (inputs == "shifted") + noise
+            rows.append({"task": task, "inputs": inputs, "quantity": "x", "d": d, **of})
     found = associations(pd.DataFrame(rows)).set_index("property")
     assert found.coefficient["even_share"] == pytest.approx(0.7, abs=0.05)
     assert found.coefficient["C(inputs)[T.shifted]"] == pytest.approx(0.3, abs=0.01)
