@@ -39,7 +39,7 @@ localrules:
     figure,
     claims,
     claims_page,
-    table_page,
+    explorer,
     paper,
     track_runs,
     track_study,
