@@ -18,7 +18,7 @@ import typst
 from bnstudy.analysis.hypotheses import ARTICLE
 from bnstudy.analysis.infimum import infimum
 from bnstudy.analysis.outcomes import REFERENCE, TREATMENT, by_batch_size, each_row, grid_runs
-from bnstudy.analysis.wording import changes, interval, p_text
+from bnstudy.analysis.wording import changes, interval, p_text, plain, tally, tuning_beside_bn
 from bnstudy.config import members
 from bnstudy.config.models import StudySettings
 from bnstudy.files import write_json
@@ -78,6 +78,8 @@ def contents(
         "inside": _tests(at_widths[at_widths.claim == "C3"]),
         "diagnostics": _diagnostics(grid[grid.width == study.analysis.primary.width]),
         "trends": _tests(tests[tests.role == "trend"]),
+        "tuning": tuning_beside_bn(tests),
+        "tally": tally(tables["claims"]),
         "tuned": _tuned(tests, study),
         "tasks": _tasks(tables["tasks"], study),
         "associations": _associations(tables["associations"]),
@@ -339,6 +341,4 @@ def _versions(records: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 def _number(value: float) -> str:
     """Three significant digits."""
-    if pd.isna(value):
-        return "–"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return "–" if pd.isna(value) else plain(value)
