@@ -123,7 +123,6 @@ def refusal(config: dict) -> str:
             "digits.seeds and seeds.tuning both hold seed 4;",
         ),
         ("experiments.new", {}, "experiments.new.arm: missing"),
-        ("experiments.new", None, "experiments.new is None"),
         ("experiments.New", {"arm": "none"}, "experiments.New is 'New': .*pattern"),
         ("experiments.a/b", {"arm": "none"}, "experiments.a/b is 'a/b': .*pattern"),
         ("default_experiments", [], r"default_experiments is \[\]: .*at least 1"),
@@ -313,3 +312,20 @@ def test_members_settings_have_the_members_defaults(config):
     assert study.arms["dropout"] == {"rate": 0.1} and study.arms["none"] == {}
     assert study.optimizers["sgd"] == {"momentum": 0.9}
     assert study.diagnostics["features"] == {"saturation": 0.95}
+
+
+def test_an_experiment_that_is_null_is_absent(config):
+    config["experiments"] |= {"wide": None, "depth": None}
+    config["default_experiments"] = ["grid"]
+    study = Study.from_config(config)
+    assert not {"wide", "depth"} & set(study.experiments.names)
+    assert "grid" in study.experiments.names
+
+
+def test_an_experiment_that_is_null_cannot_run_or_tune(config):
+    config["experiments"] |= {"grid": None, "rates": None}
+    with pytest.raises(ConfigError, match=r"default_experiments\[\d\] is 'grid', no experiment"):
+        Study.from_config(config)
+    config["default_experiments"] = ["original", "tuned"]
+    with pytest.raises(ConfigError, match="tuned_by is 'rates', no experiment"):
+        Study.from_config(config)

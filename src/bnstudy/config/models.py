@@ -300,13 +300,27 @@ class Digits(Section):
 ExperimentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=60)]
 
 
-class Experiments(BaseModel):
-    """Experiments by name. Two train other networks; the rest are products of settings."""
+def _or_null(schema: dict[str, Any]) -> None:
+    """In the schema for editors an experiment may be null."""
+    schema["additionalProperties"] = {"anyOf": [schema["additionalProperties"], {"type": "null"}]}
 
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+
+class Experiments(BaseModel):
+    """Experiments by name. Two train other networks; the rest are products of settings. One that is
+    null is absent: so a file of changes takes it away."""
+
+    model_config = ConfigDict(
+        extra="allow", strict=True, frozen=True, allow_inf_nan=False, json_schema_extra=_or_null
+    )
     __pydantic_extra__: dict[ExperimentName, Experiment]
     depth: Depth | None = None
     digits: Digits | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_absent_ones(cls, given: Any) -> Any:
+        named = isinstance(given, Mapping)
+        return {name: one for name, one in given.items() if one is not None} if named else given
 
     @property
     def training(self) -> dict[str, Experiment]:
