@@ -250,7 +250,8 @@ def test_the_schema_accepts_the_config_and_is_closed_at_every_level(default_conf
         *members,
         *(f"{member}.additionalProperties" for member in members),
     }
-    assert schema()["$defs"]["Experiments"]["additionalProperties"]["$ref"].endswith("Experiment")
+    one, absent = schema()["$defs"]["Experiments"]["additionalProperties"]["anyOf"]
+    assert one["$ref"].endswith("Experiment") and absent == {"type": "null"}
 
 
 def test_the_settings_survive_json(default_config):

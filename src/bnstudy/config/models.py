@@ -576,17 +576,23 @@ class Study(StudySettings):
         return self
 
     def _check_sources(self) -> None:
-        """Whether each tuned cell is tuned by one experiment."""
+        """Whether the same was tried for each tuned cell, whoever names it."""
+        training = self.experiments.training
         sources: dict[tuple[Any, ...], str] = {}
-        for name, experiment in self.experiments.training.items():
+        for name, experiment in training.items():
             for settings in self.combinations(experiment) if experiment.tuned_by else ():
                 cell = tuple(sorted(self.resolved(settings, name).items()))
-                source = sources.setdefault(cell, str(experiment.tuned_by))
-                if source != experiment.tuned_by:
+                ours = str(experiment.tuned_by)
+                theirs = sources.setdefault(cell, ours)
+                if self._tried(training[theirs]) != self._tried(training[ours]):
                     raise ValueError(
-                        f"experiments.{name}.tuned_by is {experiment.tuned_by!r}, but {source} "
-                        "tunes a cell of it as well; name one of them in both"
+                        f"experiments.{name}.tuned_by is {ours!r}, but {theirs} tunes a cell of "
+                        "it as well, with other rates, schedules or seeds; name one of them in both"
                     )
+
+    def _tried(self, tuning: Experiment) -> tuple[Any, ...]:
+        """What an experiment tries for each cell that it tunes, and on which seeds."""
+        return tuning.learning_rate, tuning.schedule, self.seeds_of(tuning)
 
     def _check_tuning(self, name: str, experiment: Experiment) -> None:
         """Whether the experiment that tunes another one can."""
