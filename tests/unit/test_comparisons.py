@@ -19,7 +19,7 @@ from bnstudy.analysis.hypotheses import (
     epochs_to,
 )
 from bnstudy.analysis.outcomes import log_ratio, pair_table, with_partner
-from bnstudy.analysis.wording import claims_page, claims_table
+from bnstudy.analysis.wording import claims_page, claims_table, tally, tuning_beside_bn
 from bnstudy.config import members
 from bnstudy.config.models import Study
 
@@ -820,3 +820,23 @@ def test_the_size_of_an_effect_that_is_not_estimable(analysis, d, spread):
     assert row.pop("sd_log_ratio") == pytest.approx(spread, nan_ok=True)
     assert np.isfinite(row.pop("detectable_ratio")) == (spread > 0)
     assert np.isnan(list(row.values())).all()
+
+
+def test_what_a_rate_does_stands_beside_what_bn_does(study, analysis):
+    """At the article's rate BN halves the epochs; tuned, all need a tenth, and BN four fifths."""
+    usual = runs(analysis, [300])
+    best = {"learning_rate": 0.1, "schedule": "cosine"}
+    chosen = runs(analysis, [300], speed=0.8, tuned_for="epochs_to_0.2258", **best)
+    chosen["epochs_to_0.2258"] /= 10
+    table = significance(pd.concat([usual, chosen], ignore_index=True), study)
+    [line] = tuning_beside_bn(table)
+    row = primary(table, "C1").iloc[0]
+    assert f"from {row.median_reference:,.0f} to {row.median_reference / 10:.3g};" in line
+    assert f"BN's ratio is {row.ratio:.2f}" in line and "0.8" in line.split("rate, and ")[1]
+
+
+def test_the_verdicts_are_counted(study, analysis):
+    table = claims_table(significance(runs(analysis), study), study)
+    first = tally(table)[0]
+    regimes = len(table[table.claim == "C1"])
+    assert first == f"C1, of {regimes} regimes: holds in 1, not estimable in {regimes - 1}."

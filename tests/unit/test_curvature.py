@@ -31,7 +31,7 @@ from bnstudy.experiment.block import BlockFiles, make_training, train_block
 from bnstudy.experiment.data import write_data
 from bnstudy.experiment.optimizers.adam import BETA1, BETA2, EPSILON
 from bnstudy.experiment.snapshots import Snapshot
-from bnstudy.files import read_tensors, write_tensors
+from bnstudy.files import read_tensors
 
 SAMPLES, WIDTH = 40, 5
 ADAMS = ("preconditioned_sharpness", "stability", "condition_effective_adam")
@@ -240,7 +240,7 @@ def test_the_largest_eigenvalue_is_that_of_lapack():
 
 
 def test_adam_is_stable_on_a_quadratic_up_to_38():
-    """x ← x - rate · m, m ← β₁ m + (1 - β₁) λ x, as a linear map; Cohen et al. 2022 give 38/rate."""
+    """m ← β₁ m + (1 - β₁) λ x, x ← x - rate · m, as a linear map; Cohen et al. 2022: 38/rate."""
     assert pytest.approx(38) == STABLE_BELOW
 
     def radius(curvature):

@@ -62,6 +62,19 @@ def minibatch_runs(study, count, size, epochs):
     return runs(study.analysis, widths, count, arms=arms, **budget).astype({"batch_size": str})
 
 
+def task_runs(study, count):
+    """Tuned runs of seven tasks on three kinds of inputs."""
+    tasks = ["article", "even", "friedman", "linear", "odd", "polynomials", "product"]
+    tuned = study.analysis.tasks.model_dump() | {"tuned_for": "epochs_to_0.2258"}
+    width = tuned.pop("width")
+    cells = [
+        runs(study.analysis, [width], count, 0.3 + 0.1 * i, task=task, inputs=inputs, **tuned)
+        for i, task in enumerate(tasks)
+        for inputs in ("plain", "shifted", "stretched")
+    ]
+    return pd.concat(cells, ignore_index=True).astype({"batch_size": str})
+
+
 def made_tables(study, count):
     """The tables of a scope with `count` seeds per cell; with none, tables without rows."""
     grid = runs(study.analysis, widths=(10, 300), count=max(count, 1), arms=ARMS)
@@ -69,9 +82,11 @@ def made_tables(study, count):
         runs(study.analysis, (300,), max(count, 1), learning_rate=0.01),
         runs(study.analysis, (300,), max(count, 1), task="odd", optimizer="sgd", arms=ARMS),
         *(minibatch_runs(study, max(count, 1), *budget) for budget in BUDGETS),
+        task_runs(study, max(count, 1)),
     ]
     original = runs(study.analysis, widths=(300,), count=1, first=0)
     names = ("rates", "tasks", *(f"minibatches_{size}_{epochs}" for size, epochs in BUDGETS))
+    names += ("task_tuned",)
     named = experiments(grid=grid, **dict(zip(names, other, strict=True)), original=original)
     every = pd.concat([grid, *other, original], ignore_index=True)
     curves = over_epochs(every, range(50))
@@ -223,3 +238,25 @@ def test_tables_are_read_by_their_stem(tables, tmp_path):
     read = read_tables([tmp_path / "runs.csv", tmp_path / "curves_thinned.parquet"])
     pd.testing.assert_frame_equal(read["runs"], made["runs"], check_dtype=False)
     assert read["curves_thinned"].arm.dtype == "category"
+
+
+def test_tasks_are_sorted_by_their_ratio_and_pooled_below(study, tables):
+    [axes] = members.load("figures", "tasks").draw(tables(8), study).axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names[0] == "article" and names[6:] == ["product", "the mean task", "a new task"]
+    assert legend(axes.figure) == ["plain", "shifted", "stretched"]
+    points = [line for line in axes.lines if len(line.get_xdata()) == 1]
+    assert len(points) == 7 * 3 + 2
+
+
+def test_budgets_are_those_of_the_full_batch_at_one_width(study, tables):
+    [axes] = members.load("figures", "budgets").draw(tables(8), study).axes
+    [line] = [line for line in axes.lines if line.get_marker() == "o"]
+    assert list(line.get_xdata()) == [300, 10_000]
+
+
+def test_parts_have_a_row_for_each_arm_and_a_panel_for_each_quantity(study, tables):
+    panels = members.load("figures", "parts").draw(tables(8), study).axes
+    names = [label.get_text() for label in panels[0].get_yticklabels()]
+    assert names == ["with BN", "layer norm", "with BN (3000)"]
+    assert [len(axes.containers) for axes in panels] == [1, 2]

@@ -1,8 +1,8 @@
 """Statistics of a scope: from its tables to tests, effects and the verdicts on the claims.
 
 Needs: results/<scope>tables. Makes there: significance.csv, sensitivity.csv, effects.csv,
-horizon.csv, prediction.csv (where there is a curvature.csv), claims.csv; and
-results/<scope>claims.md.
+horizon.csv, tasks.csv, associations.csv, prediction.csv (where there is a curvature.csv), claims.csv;
+and results/<scope>claims.md.
 """
 
 
@@ -31,7 +31,7 @@ rule significance:
 
 
 rule effects:
-    """Estimate BN's effect under other settings, and along longer budgets."""
+    """Estimate BN's effect under other settings, along longer budgets, and task by task."""
     input:
         runs="results/{scope}tables/runs.csv",
         experiments="results/{scope}tables/experiments.csv",
@@ -39,6 +39,8 @@ rule effects:
     output:
         effects="results/{scope}tables/effects.csv",
         horizon="results/{scope}tables/horizon.csv",
+        tasks="results/{scope}tables/tasks.csv",
+        associations="results/{scope}tables/associations.csv",
     log:
         "logs/{scope}effects.log",
     benchmark:
@@ -50,7 +52,7 @@ rule effects:
         mem_mb=4000,
         runtime=30,
     params:
-        code=code("effects.py"),
+        code=lambda wildcards: code("effects.py", *used_in(wildcards.scope, "tasks")),
         study=SETTINGS,
         arm_settings=STUDY.arms,
     script:

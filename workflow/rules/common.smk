@@ -171,6 +171,8 @@ def tables_of(scope):
         "claims.csv",
         "effects.csv",
         "horizon.csv",
+        "tasks.csv",
+        "associations.csv",
         *(["prediction.csv"] if "curvature" in own else []),
     ]
 

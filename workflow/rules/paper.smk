@@ -25,6 +25,8 @@ rule paper:
                     "experiments",
                     "effects",
                     "horizon",
+                    "tasks",
+                    "associations",
                 )
             ],
         ),

@@ -19,9 +19,18 @@ import pandas as pd
 from jaxtyping import Bool, Shaped
 
 from bnstudy.analysis import statistics
-from bnstudy.analysis.decisions import decide, direction, estimable, three_way
-from bnstudy.analysis.hypotheses import ARTICLE, Claim, Comparison, all_claims, epochs_to
+from bnstudy.analysis.decisions import CENSORED, decide, direction, estimable, three_way
+from bnstudy.analysis.hypotheses import (
+    ARTICLE,
+    FINAL_LOSS,
+    TUNED,
+    Claim,
+    Comparison,
+    all_claims,
+    epochs_to,
+)
 from bnstudy.analysis.outcomes import (
+    PAIR,
     REFERENCE,
     LogRatios,
     cell_pairs,
@@ -34,14 +43,21 @@ from bnstudy.analysis.outcomes import (
     pair_table,
 )
 from bnstudy.analysis.statistics import NotEstimable
-from bnstudy.analysis.tuning import at_edge, network_at_edge
+from bnstudy.analysis.tasks import CENSORED_RUNS, task_effects, task_pairs, task_runs
+from bnstudy.analysis.trends import trends
+from bnstudy.analysis.tuning import at_edge, network_at_edge, task_at_edge
 from bnstudy.analysis.wording import sentence
+from bnstudy.config.cell import UNTUNED
 from bnstudy.config.models import Analysis, StudySettings
 
 Tables = Mapping[str, pd.DataFrame]
 Row = dict[str, Any]
 # Tables with pairs of their own, beside runs.csv: how they are read.
 PAIRS = {"gradients": gradient_pairs, "digits": digits_pairs}
+# The settings of a tuned cell that are not chosen, and those that a row names beside arm and width.
+TUNED_CELL = ["task", "inputs", "width", "optimizer", "batch_size", "epochs", "label_noise"]
+TUNED_CELL += ["tuned_for"]
+CELL = ("width", "task", "inputs", "optimizer", "batch_size", "epochs")
 AT_EDGE = "a rate was chosen at the edge of those tried"
 
 
@@ -55,6 +71,7 @@ class Measured:
     censored: tuple[Bool[np.ndarray, " pair"], Bool[np.ndarray, " pair"]]
     failed: tuple[int, int] = (0, 0)  # diverged runs
     reason: str = ""  # why nothing can be said of them, if there is one
+    pooled: statistics.RandomEffects | None = None  # of tasks, each of which is a pair here
 
     def first_half(self) -> "Measured":
         """Of the pairs."""
@@ -83,7 +100,9 @@ class Choice:
     def acts_on(self, comparison: Comparison) -> bool:
         """Whether it can change anything there."""
         if self.rank > 1:
-            return "tuned_for" in comparison.settings
+            return "tuned_for" in comparison.settings and comparison.table == "runs"
+        if self.half or self.test != "sign-flip":
+            return comparison.table != "tasks"
         return not self.columns or comparison.column in self.columns
 
     def of(self, comparison: Comparison) -> Comparison:
@@ -120,8 +139,8 @@ def significance(tables: Tables, study: StudySettings) -> pd.DataFrame:
     one has nothing to tell.
 
     Roles: primary (the family that decides the claims), secondary (the article's settings at other
-    widths and thresholds), exploratory (other arms against none), trend (over the widths). Holm
-    adjusts within each.
+    widths and thresholds), exploratory (other arms against none), tuned (every arm against none,
+    both tuned), trend (over widths, budgets, batch sizes). Holm adjusts within each.
     """
     claims, runs = all_claims(study.analysis), tables.get("runs", pd.DataFrame())
     every = [comparison for claim in claims for comparison in claim.comparisons]
@@ -134,9 +153,10 @@ def significance(tables: Tables, study: StudySettings) -> pd.DataFrame:
         for role, comparisons in {
             "secondary": _at_other_widths(claims, grid, study),
             "exploratory": _of_other_arms(grid, study),
+            "tuned": _of_tuned(runs, study),
         }.items():
             rows += [_row(c, measure(c, tables, study), role, study.analysis) for c in comparisons]
-        rows += _trends(claims, grid, study)
+        rows += [_slope_row(*trend, study.analysis) for trend in trends(claims, runs, study)]
     table = pd.DataFrame(rows)
     table["width"] = table.width.astype("Int64")
     return _decided(table, study)
@@ -196,10 +216,13 @@ def sensitivity(tables: Tables, study: StudySettings) -> pd.DataFrame:
 def measure(comparison: Comparison, tables: Tables, study: StudySettings) -> Measured:
     """The pairs of a comparison; none where a table lacks its cells."""
     nothing = pd.DataFrame()
-    table = tables.get(comparison.table, nothing)
+    over_tasks = comparison.table == "tasks"
+    table = tables.get("runs" if over_tasks else comparison.table, nothing)
     if table.empty:
         none = np.empty(0)
         return Measured(none, none, none, (none > 0, none > 0))
+    if over_tasks:
+        return _over_tasks(comparison, table, tables.get("tuning", nothing), study)
     if comparison.table != "runs":
         reference, arm, d, censored = PAIRS[comparison.table](table, comparison.of)
         edge = network_at_edge(tables.get("digits_tuning", nothing), comparison.of)
@@ -214,6 +237,27 @@ def measure(comparison: Comparison, tables: Tables, study: StudySettings) -> Mea
     edge = at_edge(tables.get("tuning", nothing), study, comparison.settings, arms)
     d, failed = log_ratio_of(reference, arm), failures(runs, *arms)
     return Measured(reference, arm, d, censored, failed, AT_EDGE if edge else "")
+
+
+def _over_tasks(
+    comparison: Comparison, runs: pd.DataFrame, tuning: pd.DataFrame, study: StudySettings
+) -> Measured:
+    """The tasks as pairs, and what they say of the mean task or of a new one."""
+    settings = dict(comparison.settings)
+    runs = task_runs(runs, study, settings)
+    effects = task_effects(task_pairs(runs, comparison.column), CENSORED)
+    reference, arm = (np.exp(effects[name].to_numpy(float)) for name in ("reference", "arm"))
+    first, second = (effects[name].to_numpy(bool) for name in CENSORED_RUNS)
+    d, variances, new = (
+        effects.d.to_numpy(float),
+        effects.variance.to_numpy(),
+        comparison.of == "new",
+    )
+    alpha = study.analysis.alpha
+    pooled, reason = attempt(partial(statistics.random_effects, d, variances, new, alpha))
+    if task_at_edge(tuning, settings, PAIR):
+        reason = AT_EDGE
+    return Measured(reference, arm, d, (first, second), failures(runs), reason, pooled)
 
 
 def _at_other_widths(
@@ -236,8 +280,7 @@ def _at_other_widths(
 
 def _of_other_arms(grid: pd.DataFrame, study: StudySettings) -> list[Comparison]:
     """Every arm against none, where there are others than batch: epochs, and the final loss."""
-    final = {"column": "final_test_loss", "quantity": "final test loss", "margin": "losses"}
-    quantities = [*map(epochs_to, study.analysis.thresholds), final]
+    quantities = [*map(epochs_to, study.analysis.thresholds), FINAL_LOSS]
     regime, found = "start and parametrisation", []
     for width, runs in grid.groupby("width"):
         arms = [arm for arm in dict.fromkeys(runs.arm) if arm != REFERENCE]
@@ -250,33 +293,23 @@ def _of_other_arms(grid: pd.DataFrame, study: StudySettings) -> list[Comparison]
     return found
 
 
-def _trends(claims: Sequence[Claim], grid: pd.DataFrame, study: StudySettings) -> list[Row]:
-    """How the effects change for ten times the width: the slopes of d on log₁₀ width, one per seed.
-
-    Of epochs to the primary threshold and of the final test loss, over the widths that have all of
-    the study's seeds, joined by seed.
-    """
-    rows = []
-    for comparison in (c for claim in claims[:2] for c in claim.comparisons if c.regime == ARTICLE):
-        by_width = {}
-        for width in sorted(set(grid.width)):
-            one = replace(comparison, settings={"width": width})
-            runs = cell_pairs(grid, study, one.settings, one.arm, one.reference)
-            if runs.seed.nunique() == len(study.study_seeds):
-                pairs = pair_table(runs, one.column, one.arm, one.reference, one.diverged)
-                d = log_ratio_of(pairs[one.reference].to_numpy(), pairs[one.arm].to_numpy())
-                by_width[width] = pd.Series(d, index=pairs.index)
-        whole = pd.DataFrame(by_width).dropna()
-        slopes = np.empty(0)
-        if len(whole.columns) > 2:
-            slopes = statistics.slopes(np.log10(whole.columns.to_numpy()), whole.to_numpy())
-        nothing = np.full(len(slopes), np.nan)
-        flags = np.zeros(len(slopes), bool)
-        measured = Measured(nothing, nothing, slopes, (flags, flags))
-        words = f"{comparison.quantity}: d for ten times the width"
-        named = replace(comparison, quantity=words, settings={}, allows=())
-        rows.append(_row(named, measured, "trend", study.analysis))
-    return rows
+def _of_tuned(runs: pd.DataFrame, study: StudySettings) -> list[Comparison]:
+    """Every arm against none in what both are tuned for, wherever they are."""
+    ours = runs[(runs.tuned_for != UNTUNED["tuned_for"]) & (runs.tuned_rank == 1)]
+    ours = ours[ours.seed.isin(study.study_seeds)].astype({"batch_size": str})
+    found = []
+    for values, cells in ours.groupby(TUNED_CELL, sort=False, observed=True):
+        settings = dict(zip(TUNED_CELL, values, strict=True))
+        column = settings["tuned_for"]
+        fields: dict[str, Any] = FINAL_LOSS
+        if column.startswith("epochs_to_"):
+            fields = epochs_to(float(column.removeprefix("epochs_to_")))
+        found += [
+            Comparison(TUNED, allows=(), settings=settings, arm=arm, **fields)
+            for arm in dict.fromkeys(cells.arm)
+            if arm != REFERENCE and REFERENCE in set(cells.arm)
+        ]
+    return found
 
 
 # --- the tests ------------------------------------------------------------------------------------
@@ -334,15 +367,22 @@ def _row(
     d, censored = measured.d, measured.censored
     margin = getattr(analysis.margins, comparison.margin) ** choice.power
     resampling: Any = {"resamples": analysis.permutations, "alpha": analysis.alpha}
-    tails = {
-        "sign-flip": partial(
-            statistics.sign_flips, rng=generator_of(analysis, comparison.name), **resampling
-        ),
-        "Wilcoxon": partial(statistics.wilcoxon_tails, alpha=analysis.alpha),
-        "t": partial(statistics.t_tails, alpha=analysis.alpha),
-    }[choice.test]
+    tails = (
+        measured.pooled.tails
+        if measured.pooled
+        else {
+            "sign-flip": partial(
+                statistics.sign_flips, rng=generator_of(analysis, comparison.name), **resampling
+            ),
+            "Wilcoxon": partial(statistics.wilcoxon_tails, alpha=analysis.alpha),
+            "t": partial(statistics.t_tails, alpha=analysis.alpha),
+        }[choice.test]
+    )
     never = len(d) > 0 and all(each.all() for each in censored)
     reason = "no run reached the threshold" if never else measured.reason
+    effect = effect_of(np.empty(0) if never else d, analysis)
+    if measured.pooled:
+        effect |= _pooled(measured.pooled, analysis)
     found: dict[str, float] | None = None
     if not reason:
         found, reason = attempt(partial(three_way, d, margin, comparison.allows, tails))
@@ -357,7 +397,7 @@ def _row(
         "role": role,
         "arm": comparison.arm,
         "reference": comparison.reference,
-        "width": comparison.settings.get("width"),
+        **{name: comparison.settings.get(name) for name in CELL},
         "quantity": comparison.quantity,
         "column": comparison.column,
         "of": comparison.of,
@@ -365,7 +405,7 @@ def _row(
         "allows": " or ".join(comparison.allows),
         "median_reference": _median(measured.reference),
         "median_arm": _median(measured.arm),
-        **effect_of(np.empty(0) if never else d, analysis),
+        **effect,
         "n_pairs": len(d),
         "bound": {(True, False): "at most", (False, True): "at least"}.get(
             (reference > 0, arm > 0), "about" if reference else ""
@@ -380,6 +420,20 @@ def _row(
         "at_floor": bool(left) and left[nearest] <= 2 / (analysis.permutations + 1),
         "reason": reason,
     }
+
+
+def _pooled(pooled: statistics.RandomEffects, analysis: Analysis) -> Row:
+    """`effect_of` what tasks say together; the spread is that between them."""
+    found = pooled.interval(1 - analysis.alpha)
+    numbers = map(math.exp, (found.estimate, found.low, found.high))
+    ratios = dict(zip(("ratio", "ratio_low", "ratio_high"), numbers, strict=True))
+    return {**ratios, "sd_log_ratio": pooled.between, "detectable_ratio": math.nan}
+
+
+def _slope_row(comparison: Comparison, slopes: LogRatios, analysis: Analysis) -> Row:
+    """A row on slopes, one for each seed."""
+    nothing, flags = np.full(len(slopes), np.nan), np.zeros(len(slopes), bool)
+    return _row(comparison, Measured(nothing, nothing, slopes, (flags, flags)), "trend", analysis)
 
 
 def _median(values: Shaped[np.ndarray, " pair"]) -> float:

@@ -15,7 +15,14 @@ from bnstudy.config.models import Analysis
 
 # Regimes that several claims are asked in; others stand in the claims' files.
 ARTICLE, TUNED, MINIBATCHES = "as the article ran it", "tuned", "minibatches"
+MEAN_TASK, NEW_TASK = "the mean task", "a new task"
 LOWER, SAME, HIGHER = "lower", "same", "higher"
+# Fields of a `Comparison` of final test losses.
+FINAL_LOSS: dict[str, Any] = {
+    "column": "final_test_loss",
+    "quantity": "final test loss",
+    "margin": "losses",
+}
 
 
 @dataclass(frozen=True)
@@ -25,8 +32,8 @@ class Comparison:
     `regime`: the claim's; `column`: of runs.csv; `quantity`: how a sentence calls it. `settings`:
     those of both cells that are not as in `defaults`; of tuned cells `tuned_for`, each arm's rate
     and schedule being its own. Or `of` one setting of a table of its own (see
-    bnstudy.analysis.comparisons.PAIRS). `margin`: which of analysis.margins counts as the same.
-    `allows`: the directions that the claim allows.
+    bnstudy.analysis.comparisons.PAIRS), or over tasks, `of` their mean or of a new one. `margin`:
+    which of analysis.margins counts as the same. `allows`: the directions that the claim allows.
     """
 
     regime: str

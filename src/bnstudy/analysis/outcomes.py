@@ -99,9 +99,10 @@ def at_settings(
     table: pd.DataFrame, study: StudySettings, settings: Mapping[str, Any]
 ) -> pd.Series:
     """Which rows are of cells with these `settings` and else those of `defaults`. A tuned cell has
-    its own learning rate and schedule, one with another batch size its own budget."""
+    its own learning rate and schedule, one with another batch size its own budget, if none is
+    named."""
     free = ["learning_rate", "schedule"] if "tuned_for" in settings else []
-    free += ["epochs"] if "batch_size" in settings else []
+    free += ["epochs"] if "batch_size" in settings and "epochs" not in settings else []
     wanted = {**study.reference, **settings}
     return has_settings(table, {name: v for name, v in wanted.items() if name not in free})
 

@@ -14,11 +14,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from math import ceil, log2
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Num, Shaped
 from scipy import stats
+from scipy.optimize import brentq
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
@@ -216,6 +217,64 @@ def t_mean(d: Differences, confidence: float = 0.95) -> Interval:
     described = DescrStatsW(_differences(d, 1 - confidence))
     low, high = described.tconfint_mean(alpha=1 - confidence)
     return Interval(float(described.mean), float(low), float(high))
+
+
+class RandomEffects(NamedTuple):
+    """A mean of effects that differ from study to study, its standard error and the degrees of
+    freedom of its t; and the standard deviation of the effects between the studies."""
+
+    mean: float
+    error: float
+    freedom: int
+    between: float
+
+    def tails(
+        self, d: Differences, shifts: Num[np.ndarray, " shift"]
+    ) -> Float64[np.ndarray, "shift 2"]:
+        """p of the t tests that mean + shift lies below 0, and above; as `sign_flips`. `d`, which
+        it was estimated from, is not looked at again."""
+        t = (self.mean + np.asarray(shifts)) / self.error
+        return np.column_stack([stats.t.cdf(t, self.freedom), stats.t.sf(t, self.freedom)])
+
+    def interval(self, confidence: float = 0.95) -> Interval:
+        """The mean with its t interval."""
+        low, high = stats.t.interval(confidence, self.freedom, self.mean, self.error)
+        return Interval(self.mean, float(low), float(high))
+
+
+def random_effects(
+    effects: Differences, variances: Differences, new: bool = False, alpha: float = 0.05
+) -> RandomEffects:
+    """The mean of the effects of a random sample of studies: variance between them by Paule &
+    Mandel (1982), standard error of the mean by Hartung & Knapp (2001), k - 1 degrees of freedom.
+    `variances`: of the estimates of the effects. Not by statsmodels, whose iteration takes the
+    variance for 0 where its last step ends below the root by a rounding error: one time in ten.
+
+    `new`: the effect in a new study instead, with error √(τ² + error²) and k - 2 degrees of freedom
+    (Higgins, Thompson & Spiegelhalter 2009); of 11 studies its 95 % interval covers 95 % where the
+    variances are small beside τ², 92 % where they are a third of it. Raises NotEstimable as
+    `t_mean` does, and where a variance is not above 0.
+    """
+    effects, variances = _differences(effects, alpha), _finite(variances, "variances")
+    if not (variances > 0).all():
+        raise NotEstimable("an effect has no variance")
+
+    def pooled(tau2: float) -> tuple[float, float, float]:
+        """Mean, sum of weights, and weighted mean square about the mean less its expectation."""
+        weights = 1 / (variances + tau2)
+        mean = weights @ effects / weights.sum()
+        return mean, weights.sum(), weights @ (effects - mean) ** 2 / (effects.size - 1) - 1
+
+    # It falls with τ²; at the largest squared deviation between effects it is below 0.
+    tau2 = 0.0
+    if pooled(0.0)[2] > 0:
+        tau2 = float(brentq(lambda t: pooled(t)[2], 0.0, np.ptp(effects) ** 2, xtol=1e-300))
+    mean, total, excess = pooled(tau2)
+    error = float(np.sqrt((1 + excess) / total))
+    if new:
+        error = float(np.hypot(np.sqrt(tau2), error))
+    freedom = effects.size - (2 if new else 1)
+    return RandomEffects(float(mean), error, freedom, float(np.sqrt(tau2)))
 
 
 def skewness(d: Differences, alpha: float = 0.05) -> float:

@@ -14,7 +14,7 @@ import pandas as pd
 from jaxtyping import Float64
 
 from bnstudy.analysis.collect import BlockOfScope, outcomes_of_block
-from bnstudy.analysis.outcomes import at_settings
+from bnstudy.analysis.outcomes import at_settings, has_settings
 from bnstudy.config.cell import SETTINGS
 from bnstudy.config.models import StudySettings
 from bnstudy.experiment.choice import ranked
@@ -101,6 +101,12 @@ def at_edge(
         return False
     best = _at_edge(table)
     return bool(at_settings(best[best.arm.isin(arms)], study, settings).any())
+
+
+def task_at_edge(table: pd.DataFrame, settings: Mapping[str, Any], arms: Sequence[str]) -> bool:
+    """Whether one for any task and inputs does."""
+    best = _at_edge(table)
+    return len(best) > 0 and bool(has_settings(best[best.arm.isin(arms)], settings).any())
 
 
 def network_at_edge(table: pd.DataFrame, network: str) -> bool:

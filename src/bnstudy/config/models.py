@@ -373,6 +373,11 @@ class Minibatches(Section):
     batch_size: int = Field(ge=2)
 
 
+class Tasks(Section):
+    width: Width
+    epochs: Epochs
+
+
 class Margins(Section):
     epochs: Ratio
     losses: Ratio
@@ -388,6 +393,7 @@ class Analysis(Section):
     )
     primary: Primary = Field(description="cell and thresholds that decide the claims")
     minibatches: Minibatches = Field(description="the cell that decides them for minibatches")
+    tasks: Tasks = Field(description="the cells that decide them over tasks and kinds of inputs")
     alpha: float = Field(ge=1e-6, lt=0.5)
     margins: Margins = Field(description="ratios that count as the same")
     permutations: int = Field(ge=999, le=10_000_000)

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from bnstudy.config import members
 from bnstudy.config.models import Study
+from bnstudy.experiment.data import ARTICLE_VARIANCE
 
 
 class Caption(NamedTuple):
@@ -23,8 +24,8 @@ TABLES = {
         "One row per comparison: effect with t interval, p of lower, same and higher, the least of "
         "them adjusted by Holm, direction, sentence. Ratios are of an arm over its reference, "
         "paired by seed. Roles: primary (decides a claim in a regime), secondary (the article's "
-        "settings at other widths and thresholds), exploratory (other arms), trend (over the "
-        "widths).",
+        "settings at other widths and thresholds), exploratory (other arms), tuned (every arm "
+        "against none, both tuned), trend (over widths, budgets, batch sizes).",
     ),
     "sensitivity": Caption(
         "Other analyses",
@@ -54,6 +55,16 @@ TABLES = {
         "Long horizon",
         "One row per width and number of epochs: ratio of test losses with its interval, and the "
         "factor by which each arm's loss changed over the last doubling of the epochs.",
+    ),
+    "tasks": Caption(
+        "Tasks",
+        "One row per task, kind of inputs and quantity: shares of the targets' variance that are "
+        "even and linear, roughness, means of either arm, d, its spread, censored runs.",
+    ),
+    "associations": Caption(
+        "What goes with BN's effect over tasks",
+        "One row per quantity and property: coefficient of d in a regression over tasks and kinds "
+        "of inputs, with its interval; exploratory.",
     ),
     "gradients": Caption(
         "Gradients at initialisation",
@@ -122,6 +133,8 @@ def _settings(study: Study) -> dict[str, Any]:
         "seeds": _seeds(study.study_seeds),
         "width": analysis.primary.width,
         "epochs": study.reference["epochs"],
+        "tuned_width": analysis.minibatches.width,
+        "share": f"{100 * analysis.primary.threshold / ARTICLE_VARIANCE:.2g} %",
         "final_window": analysis.final_window,
         "margin": analysis.margins.losses,
         "saturation": study.diagnostics.get("features", {}).get("saturation", _Absent()),

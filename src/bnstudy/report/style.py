@@ -134,6 +134,20 @@ def errors(rows: pd.DataFrame, ratio: str = "ratio") -> list[pd.Series]:
     return [rows[ratio] - rows[f"{ratio}_low"], rows[f"{ratio}_high"] - rows[ratio]]
 
 
+def estimate(axes: Axes, row: Any, place: float, **look: Any) -> None:
+    """The ratio of a row with its interval, at a height."""
+    low, high = row.ratio - row.ratio_low, row.ratio_high - row.ratio
+    axes.errorbar(row.ratio, place, xerr=[[low], [high]], **look)
+
+
+def ratios_on_x(axes: Axes, margin: float, rows: pd.DataFrame) -> None:
+    """The horizontal axis for the ratios of `rows`: the margin in grey, a line at 1."""
+    axes.axvspan(1 / margin, margin, color="0.88", linewidth=0, zorder=0)
+    axes.axvline(1, color="0.5", linewidth=0.6, zorder=1)
+    axes.set_xscale("log")
+    ratio_ticks(axes.xaxis, [1 / margin, margin, *rows.ratio_low, *rows.ratio_high])
+
+
 def legend_above(place: Axes | Figure, panel: Axes, columns: int) -> None:
     """The legend of `panel` above a figure or above the panel; none where nothing is labelled."""
     handles, labels = panel.get_legend_handles_labels()

@@ -3,7 +3,7 @@ this is the value after a budget."""
 
 from typing import Any
 
-from bnstudy.analysis.hypotheses import ARTICLE, MINIBATCHES, SAME, TUNED, Comparison
+from bnstudy.analysis.hypotheses import ARTICLE, FINAL_LOSS, MINIBATCHES, SAME, TUNED, Comparison
 from bnstudy.config.models import Analysis
 
 CLAIM = "C2"
@@ -13,8 +13,7 @@ FIGURE = "final_loss_ratio"
 
 def comparisons(analysis: Analysis) -> list[Comparison]:
     """At the article's settings; each arm at its best; with minibatches."""
-    loss: dict[str, Any] = {"column": "final_test_loss", "quantity": "final test loss"}
-    loss |= {"margin": "losses", "allows": (SAME,)}
+    loss: dict[str, Any] = {**FINAL_LOSS, "allows": (SAME,)}
     width = {"width": analysis.primary.width}
     tuned = {"tuned_for": loss["column"]}
     return [
