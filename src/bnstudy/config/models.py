@@ -297,6 +297,19 @@ class Digits(Section):
         return self
 
 
+class Curvature(Section):
+    """The experiment `curvature`: how well conditioned the loss is at saved networks of others."""
+
+    experiments: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)] = Field(
+        description="experiments whose saved networks are looked at"
+    )
+    seeds: SeedChoice = "study"
+    width: int = Field(gt=0, le=300, description="of the networks; the cost grows as its cube")
+    points: int = Field(
+        ge=2, le=1000, description="saved epochs, first and last included, beside the untrained"
+    )
+
+
 ExperimentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=60)]
 
 
@@ -306,8 +319,8 @@ def _or_null(schema: dict[str, Any]) -> None:
 
 
 class Experiments(BaseModel):
-    """Experiments by name. Two train other networks; the rest are products of settings. One that is
-    null is absent: so a file of changes takes it away."""
+    """Experiments by name. Two train other networks, one looks at saved ones; the rest are products
+    of settings. One that is null is absent: so a file of changes takes it away."""
 
     model_config = ConfigDict(
         extra="allow", strict=True, frozen=True, allow_inf_nan=False, json_schema_extra=_or_null
@@ -315,6 +328,7 @@ class Experiments(BaseModel):
     __pydantic_extra__: dict[ExperimentName, Experiment]
     depth: Depth | None = None
     digits: Digits | None = None
+    curvature: Curvature | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -330,7 +344,7 @@ class Experiments(BaseModel):
     @property
     def names(self) -> list[str]:
         """All of them."""
-        own = [name for name in ("depth", "digits") if getattr(self, name) is not None]
+        own = [name for name in type(self).model_fields if getattr(self, name) is not None]
         return [*self.training, *own]
 
 
@@ -572,6 +586,13 @@ class Study(StudySettings):
                 f"experiments.digits.seeds and seeds.tuning both hold seed {seed}; a seed that "
                 "chose a rate must not test it: move one of them"
             )
+        curvature, known = self.experiments.curvature, list(self.experiments.training)
+        for index, name in enumerate(curvature.experiments if curvature else []):
+            if name not in known:
+                raise ValueError(
+                    f"experiments.curvature.experiments[{index}] is {name!r}, no experiment with "
+                    f"saved networks; {unknown(name, known)}"
+                )
         self._check_sources()
         return self
 
@@ -663,7 +684,7 @@ class Study(StudySettings):
                 )
         return self
 
-    def seeds_of(self, experiment: Experiment | Depth | Digits) -> range:
+    def seeds_of(self, experiment: Experiment | Depth | Digits | Curvature) -> range:
         """The seeds of an experiment, ascending."""
         named = {"study": self.seeds.study, "tuning": self.seeds.tuning}
         seeds = experiment.seeds

@@ -54,8 +54,8 @@ def contents(
 ) -> dict[str, Any]:
     """What the paper prints, ready to be set: texts, and the settings as they are.
 
-    `tables`: claims, significance, sensitivity, runs, experiments, effects, horizon, tasks and
-    associations of a scope; `records`: those of its training jobs; `settings`: the study's, as
+    `tables`: claims, significance, sensitivity, runs, experiments, effects, horizon, tasks,
+    associations and, where there is one, prediction of a scope; `records`: those of its training jobs; `settings`: the study's, as
     plain values.
     """
     study = StudySettings(**{name: settings[name] for name in StudySettings.model_fields})
@@ -83,6 +83,7 @@ def contents(
         "tuned": _tuned(tests, study),
         "tasks": _tasks(tables["tasks"], study),
         "associations": _associations(tables["associations"]),
+        "prediction": _prediction(tables.get("prediction", pd.DataFrame())),
         "arms": _arms(tests, study.analysis.primary.threshold),
         "sensitivity": _sensitivity(tables["sensitivity"]),
         "tuned_runs": int((runs.tuned_for != study.reference["tuned_for"]).sum()),
@@ -253,6 +254,25 @@ def _associations(table: pd.DataFrame) -> Rows:
         }
         for row in each_row(table)
         if row.property in PROPERTIES
+    ]
+
+
+def _prediction(table: pd.DataFrame) -> Rows:
+    """How ratios of condition numbers go with BN's effects, over tasks and over settings."""
+    if table.empty:
+        return []
+    rows = table[table.over.isin(["tasks", "settings"])].dropna(subset="correlation")
+    return [
+        {
+            "over": f"{row.over} ({row.n:g})",
+            "of": "–" if pd.isna(row.arm) else row.arm,
+            "condition": row.condition.replace("_", " "),
+            "when": row.when,
+            "outcome": row.outcome.replace("_", " "),
+            "correlation": f"{row.correlation:.2f} ({row.correlation_low:.2f} to "
+            f"{row.correlation_high:.2f})",
+        }
+        for row in each_row(rows)
     ]
 
 
