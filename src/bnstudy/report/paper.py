@@ -55,8 +55,8 @@ def contents(
     """What the paper prints, ready to be set: texts, and the settings as they are.
 
     `tables`: claims, significance, sensitivity, runs, experiments, effects, horizon, tasks,
-    associations and, where there is one, prediction of a scope; `records`: those of its training jobs; `settings`: the study's, as
-    plain values.
+    associations and, where there is one, prediction of a scope; `records`: those of its training
+    jobs; `settings`: the study's, as plain values.
     """
     study = StudySettings(**{name: settings[name] for name in StudySettings.model_fields})
     tests, runs = tables["significance"], tables["runs"]
