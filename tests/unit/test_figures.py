@@ -12,6 +12,7 @@ from bnstudy.analysis.effects import effects, horizon
 from bnstudy.analysis.wording import claims_table
 from bnstudy.config import members
 from bnstudy.config.models import Study
+from bnstudy.config.plan import SETTINGS
 from bnstudy.report import cell_curves, style
 from bnstudy.report.captions import captions
 from bnstudy.report.tables import read_tables
@@ -21,7 +22,7 @@ FIGURES = members.names("figures")
 TABLES = {"curves.parquet", "curves_thinned.parquet", "diagnostics.parquet", "experiments.csv"}
 TABLES |= {"runs.csv", "significance.csv", "sensitivity.csv", "claims.csv", "effects.csv"}
 TABLES |= {"tuning.csv", "horizon.csv", "gradients.csv", "digits.csv", "digits_curves.csv"}
-TABLES |= {"digits_tuning.csv"}
+TABLES |= {"digits_tuning.csv", "curvature.csv", "prediction.csv"}
 ARMS = ("batch", "batch-matched", "layer-norm")
 BUDGETS = ((100, 1000), ("full", 10_000), ("full", 300))  # batch size and epochs of tuned runs
 
@@ -37,6 +38,13 @@ def study(default_config):
 def tables(study):
     """The tables of a scope with a number of seeds per cell: a function of the number."""
     return cache(partial(made_tables, study))
+
+
+def curvature_of(made):
+    """A row per run and network that was looked at, as read from a table."""
+    table = over_epochs(made, [-1, 0, 9, 99, 999, 9999])
+    columns = {"condition_effective": 1e3 / table.train_loss, "stability": table.saturated_share}
+    return table.assign(**columns).astype(made.dtypes[["cell", *SETTINGS]].to_dict())
 
 
 def minibatch_runs(study, count, size, epochs):
@@ -92,6 +100,7 @@ def made_tables(study, count):
         "significance": tests,
         "claims": claims_table(tests, study),
         "effects": effects(every, named, study),
+        "curvature": curvature_of(every),
         "horizon": horizon([long[long.width == 10]] if count else [], study, points=5),
     }
 
@@ -172,6 +181,25 @@ def test_minibatches_and_the_full_batch_at_equal_steps_are_compared(study, table
     full = {"runs": made["runs"].query("batch_size == 'full'")}
     (axes,) = members.load("figures", "batch_size").draw(full, study).axes
     assert "n = 0" in axes.get_title()
+
+
+def test_condition_numbers_of_the_grid_start_with_the_untrained_network(study, tables):
+    """At 0 on an axis that is logarithmic from 1 on; runs at other rates and of other tasks are not
+    shown; a line at 1 where Adam gets unstable."""
+    made = tables(8)["curvature"]
+    made = made[made.width == 10]
+    left, right = members.load("figures", "condition").draw({"curvature": made}, study).axes
+    assert [line.get_color() for line in left.lines] == [
+        style.look(arm).colour for arm in ("none", *ARMS)
+    ]
+    grid = made[(made.learning_rate == 0.001) & (made.task == "article") & (made.arm == "none")]
+    for axes, name in ((left, "condition_effective"), (right, "stability")):
+        line = axes.lines[0]
+        assert list(line.get_xdata()) == [0, 1, 10, 100, 1000, 10_000]
+        medians = grid.groupby("epoch")[name].median()
+        assert list(line.get_ydata()) == pytest.approx(list(medians))
+        assert axes.get_xscale() == "symlog" and axes.get_yscale() == "log"
+    assert list(right.lines[-1].get_ydata()) == [1, 1] and "width 10, n = 8" in left.get_title()
 
 
 @pytest.mark.parametrize("arm", members.names("arms"))

@@ -113,7 +113,16 @@ def extended(study):
         "experiments": cells,
         "effects": effects(every, cells, study),
         "horizon": horizon([curves], study, points=5),
+        "prediction": prediction(),
     }
+
+
+def prediction():
+    """A correlation over tasks, one over settings that has no arm, one over seeds."""
+    rows = [("tasks", 12, "batch", -0.5), ("settings", 9, None, 0.2), ("seeds", 5, "batch", 0.9)]
+    table = pd.DataFrame(rows, columns=["over", "n", "arm", "correlation"])
+    table["correlation_low"], table["correlation_high"] = -0.9, 0.95
+    return table.assign(condition="condition_effective", when="middle", outcome="final_test_loss")
 
 
 def words(study, of):
@@ -323,8 +332,10 @@ def test_what_lies_beyond_the_default_study_is_said_where_it_was_trained(study, 
     of = extended(study)
     values = words(study, of)
     headings = json.dumps(elements(tmp_path / "paper", figures, values, "heading"))
-    for heading in ("Does more training make them equal?", "Which part of BN?", "Other tasks"):
-        assert heading in headings
+    told = "Does more training make them equal?", "Which part of BN?", "Other tasks", "Why?"
+    assert all(heading in headings for heading in told)
+    assert [row["over"] for row in values["prediction"]] == ["tasks (12)", "settings (9)"]
+    assert values["prediction"][0]["correlation"] == "-0.50 (-0.90 to 0.95)"
     first = values["tasks"][0]
     ratio = np.exp(of["tasks"].query("quantity == 'epochs_to_0.2258'").d)
     assert (first["below"], first["cells"]) == ((ratio < 1 / 1.1).sum(), 12)
