@@ -42,7 +42,7 @@ def open_file(browser):
         page.complaints = []
         complain = page.complaints.append
         page.on("pageerror", lambda error: complain(str(error)))
-        page.on("console", lambda said: said.type in ("error", "warning") and complain(said.text))
+        page.on("console", lambda said: said.type == "error" and complain(said.text))
         page.on("request", lambda sent: sent.url.startswith(("http", "ws")) and complain(sent.url))
         page.goto(path.as_uri() + address)
         return page

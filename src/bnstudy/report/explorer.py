@@ -214,10 +214,12 @@ def _log_spaced(curves: pd.DataFrame) -> pd.DataFrame:
 
 def _records(name: str, table: pd.DataFrame) -> Json:
     """A table's caption, columns and rows; of runs the columns that the page has room for."""
-    main = table.columns.str.startswith(SHOWN_OF_RUNS)
-    shown = table.loc[:, main] if name == "runs" else table
-    rows = [[_plain(v) for v in row] for row in shown.astype(object).itertuples(index=False)]
-    return {"caption": TABLES[name].text, "columns": list(shown), "rows": rows}
+    caption = TABLES[name].text
+    if name == "runs":
+        table = table.loc[:, table.columns.str.startswith(SHOWN_OF_RUNS)]
+        caption += " Here the main columns; runs.csv has all."
+    rows = [[_plain(v) for v in row] for row in table.astype(object).itertuples(index=False)]
+    return {"caption": caption, "columns": list(table), "rows": rows}
 
 
 def _plain(value: Any) -> Json:
