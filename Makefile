@@ -119,14 +119,10 @@ bench-scale: environment  ## planning of 200,000 runs, tracking of 10,000 (half 
 ui: environment  ## browse the runs: starts MLflow on loopback and prints what to open
 	@$(BIN)/bnstudy ui --port $(PORT)
 
-lock: environment  ## write requirements.lock from what is installed, with all platforms' hashes
+lock:  ## write requirements.lock from pyproject.toml's ranges, for every platform; pins stay if they can
 	$(PYTHON) -m venv .lock
-	.lock/bin/pip install --quiet pip-tools
-	$(BIN)/pip freeze --exclude-editable | grep -v '^torch==' > .lock/pins.in
-	.lock/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
-	  --no-annotate --no-emit-options --output-file .lock/pins.txt .lock/pins.in
-	{ sed -n '/^#/p' requirements.lock; cat .lock/pins.txt; } > .lock/requirements.lock
-	mv .lock/requirements.lock requirements.lock
+	.lock/bin/pip install --quiet uv
+	.lock/bin/uv pip compile --quiet pyproject.toml --output-file requirements.lock
 
 schema: environment  ## write the JSON schema of config.yaml
 	$(BIN)/bnstudy schema > workflow/schemas/config.schema.yaml
