@@ -11,7 +11,7 @@ REPORT := --report results/report.html --quiet
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: study extended environment test test-slow test-extended test-ui test-server test-slurm lint \
-  format quick figures paper report verify publish readme progress track watch bench bench-gpu bench-scale ui \
+  format quick figures paper report reanalyse verify publish readme progress track watch bench bench-gpu bench-scale ui \
   audit lock schema clean help
 
 study: environment  ## environment, then the whole study and its report (the default)
@@ -64,13 +64,14 @@ lint: environment  ## style and workflow checks
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakefmt --check Snakefile reanalysis.smk workflow
 	$(BIN)/snakemake --lint
+	$(BIN)/snakemake --lint --snakefile reanalysis.smk
 
 format: environment  ## bring the code into style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/snakefmt Snakefile workflow
+	$(BIN)/snakefmt Snakefile reanalysis.smk workflow
 
 quick: environment  ## a preview in about a minute, in quick/ (fewer widths, seeds, epochs)
 	$(SNAKEMAKE) --configfile workflow/quick.yaml --directory quick
@@ -84,6 +85,9 @@ paper: environment  ## set the paper from the tables and figures: results/paper.
 
 report: environment  ## put figures, tables, paper and run times on one page: results/report.html
 	$(SNAKEMAKE) $(REPORT)
+
+reanalyse: environment  ## figures, claims, paper from the published tables alone, in reanalysis/ (a minute)
+	$(SNAKEMAKE) --quiet all --snakefile reanalysis.smk --directory reanalysis
 
 verify:  ## compare results/ with the published tables, number by number
 	@$(BIN)/bnstudy verify
@@ -129,7 +133,7 @@ schema: environment  ## write the JSON schema of config.yaml
 
 clean:  ## delete results, logs and the MLflow database (asks Snakemake for nothing)
 	find results -mindepth 1 ! -name README.md -delete
-	rm -rf logs mlflow.db* mlruns quick .snakemake
+	rm -rf logs mlflow.db* mlruns quick reanalysis .snakemake
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14

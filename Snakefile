@@ -44,6 +44,7 @@ localrules:
     track_runs,
     track_study,
     tuning,
+    versions,
 
 
 rule all:

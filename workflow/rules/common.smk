@@ -163,8 +163,10 @@ def tables_of(scope):
         "claims.csv",
         "effects.csv",
         "horizon.csv",
+        "envelope.csv",
         "tasks.csv",
         "associations.csv",
+        "versions.csv",
     ]
 
 
