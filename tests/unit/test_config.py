@@ -122,6 +122,7 @@ def refusal(config: dict) -> str:
             {"first": 4, "count": 3},
             "digits.seeds and seeds.tuning both hold seed 4;",
         ),
+        ("experiments.mnist1d.seeds", "tuning", "mnist1d.seeds and seeds.tuning both hold seed 0;"),
         ("experiments.new", {}, "experiments.new.arm: missing"),
         ("experiments.new", None, "experiments.new is None"),
         ("experiments.New", {"arm": "none"}, "experiments.New is 'New': .*pattern"),

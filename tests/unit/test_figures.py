@@ -22,7 +22,7 @@ FIGURES = members.names("figures")
 TABLES = {"curves.parquet", "curves_thinned.parquet", "diagnostics.parquet", "experiments.csv"}
 TABLES |= {"runs.csv", "significance.csv", "sensitivity.csv", "claims.csv", "effects.csv"}
 TABLES |= {"tuning.csv", "horizon.csv", "gradients.csv", "digits.csv", "digits_curves.csv"}
-TABLES |= {"digits_tuning.csv"}
+TABLES |= {"digits_tuning.csv", "mnist1d.csv", "mnist1d_curves.csv", "mnist1d_tuning.csv"}
 ARMS = ("batch", "batch-matched", "layer-norm")
 BUDGETS = ((100, 1000), ("full", 10_000), ("full", 300))  # batch size and epochs of tuned runs
 
@@ -96,13 +96,16 @@ def made_tables(study, count):
     steps = pd.DataFrame({"epoch": range(16), "validation_loss": np.geomspace(2, 0.1, 16)})
     of_digits = digits(count)
     made = {"runs": every, "gradients": gradients(count), "digits": of_digits}
+    made["mnist1d"] = digits(count, ratios=(0.9, 1.1))
+    on_steps = of_digits[["network", "arm", "seed"]].merge(steps, how="cross")
     tests = significance(made, study)
     return {
         **made,
         "curves_thinned": curves,
         "diagnostics": curves,
         "experiments": named,
-        "digits_curves": of_digits[["network", "arm", "seed"]].merge(steps, how="cross"),
+        "digits_curves": on_steps,
+        "mnist1d_curves": on_steps,
         "significance": tests,
         "claims": claims_table(tests, study),
         "effects": effects(every, named, study),
@@ -135,7 +138,7 @@ def test_figures_name_tables_that_are_made_and_a_caption_that_is_filled(study, n
 
 
 def test_captions_do_without_the_experiments_that_are_absent(config, study):
-    for name in ("depth", "digits"):
+    for name in ("depth", "digits", "mnist1d"):
         del config["experiments"][name]
     config["default_experiments"] = ["grid"]
     without = captions(Study.from_config(config))
@@ -153,6 +156,13 @@ def legend(figure):
     """The texts of a figure's legends and its axes'."""
     found = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
     return [text.get_text() for one in found if one for text in one.get_texts()]
+
+
+@pytest.mark.parametrize(("name", "ratios"), [("digits", (0.8, 0.8)), ("mnist1d", (0.9, 1.1))])
+def test_two_networks_show_the_ratios_of_their_own_images(study, tables, name, ratios):
+    axes = members.load("figures", name).draw(tables(8), study).axes[-1]
+    means = [errors.lines[0].get_xdata()[0] for errors in axes.containers]
+    assert means == pytest.approx(ratios, rel=0.05)
 
 
 @pytest.mark.parametrize("name", ["arms", "features", "settings_ratio"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import experiments, runs, tables
+from made_up import digits, experiments, runs, tables
 
 from bnstudy.analysis.comparisons import sensitivity, significance
 from bnstudy.analysis.effects import EFFECTS, HORIZON, effects, horizon
@@ -49,9 +49,9 @@ def study_of(config, **analysis):
     return Study.from_config(config)
 
 
-def decided(found, study, probes=True):
-    """The tables on the claims, from `found` runs and made-up probes."""
-    given = tables(found, 12) if probes else {"runs": found}
+def decided(found, study, probes=True, **others):
+    """The tables on the claims, from `found` runs, made-up probes and `others`."""
+    given = (tables(found, 12) if probes else {"runs": found}) | others
     tests = significance(given, study)
     return {
         "runs": found.assign(seconds=12.5),
@@ -84,7 +84,7 @@ def extended(study):
         for arm in ("none", "batch")
         for seed in range(8)
     )
-    return decided(every, study) | {
+    return decided(every, study, mnist1d=digits()) | {
         "experiments": cells,
         "effects": effects(every, cells, study),
         "horizon": horizon([curves], study, points=5),
@@ -216,6 +216,7 @@ def test_numbers_and_sentences_are_those_of_the_tables(study):
     assert {claim["summary"] for claim in values["claims"]} == set(of["claims"].summary)
     assert [row["width"] for row in values["speed"]] == ["100", "300"]
     assert values["cost"]["minutes"] == f"{12.5 * len(of['runs']) / 60:.3g}"
+    assert values["lines"] == [] and len(words(study, extended(study))["lines"]) == 3
     assert values["versions"] == {"software": ["torch 9.9.9"], "processors": ["Made Up"]}
 
 
@@ -243,7 +244,7 @@ def prose(source: str) -> str:
     return re.sub(r"(==|>|!=|\*) *\d+", " ", source)  # conditions and counts in code
 
 
-LABELS = r"\b[CH][1-5][ab]?\b"  # of claims, hypotheses and their parts
+LABELS = r"\b([CH][1-5][ab]?|MNIST-1D)\b"  # of claims, hypotheses and their parts; a data set
 
 
 def test_no_number_is_typed(study):

@@ -48,6 +48,9 @@ OWN_TABLES = {
     "digits": "digits",
     "digits_curves": "digits",
     "digits_tuning": "digits",
+    "mnist1d": "mnist1d",
+    "mnist1d_curves": "mnist1d",
+    "mnist1d_tuning": "mnist1d",
 }
 # The columns of all diagnostics, and what they mean.
 DIAGNOSED = {
@@ -249,13 +252,13 @@ def tried_files(cell, name):
 
 
 def own(name):
-    """Settings of one of the two experiments, without its seeds; nothing where a study lacks it."""
+    """Settings of one of these experiments, without its seeds; nothing where a study lacks it."""
     experiment = getattr(STUDY.experiments, name)
     return experiment.model_dump(exclude={"seeds"}) if experiment else {}
 
 
 def own_seeds(name):
-    """The seeds of one of the two experiments."""
+    """The seeds of one of these experiments."""
     experiment = getattr(STUDY.experiments, name)
     return list(STUDY.seeds_of(experiment)) if experiment else []
 
@@ -268,6 +271,8 @@ def tested_tables(scope):
         "gradients.csv",
         "digits.csv",
         "digits_tuning.csv",
+        "mnist1d.csv",
+        "mnist1d_tuning.csv",
     ]
     return [table for table in read if table in tables_of(scope)]
 

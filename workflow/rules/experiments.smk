@@ -1,7 +1,7 @@
-"""The two experiments of their own kind, which train other networks; a job of all their seeds each.
+"""The experiments of their own kind, which train other networks; a job of all their seeds each.
 
-Needs: config `experiments.depth`, `experiments.digits` (and `dataset`, `batch_norm`). Makes:
-results/runs/depth/ and results/runs/digits/.
+Needs: config `experiments.depth`, `.digits`, `.mnist1d` (and `dataset`, `batch_norm`). Makes:
+results/runs/depth/, digits/ and mnist1d/.
 """
 
 
@@ -32,13 +32,15 @@ rule depth:
 rule digits:
     """Train a dense and a convolutional network on digits, with and without BN, each tuned."""
     output:
-        table="results/runs/digits/digits.csv",
-        curves="results/runs/digits/digits_curves.csv",
-        tuning="results/runs/digits/digits_tuning.csv",
+        table="results/runs/{source}/{source}.csv",
+        curves="results/runs/{source}/{source}_curves.csv",
+        tuning="results/runs/{source}/{source}_tuning.csv",
     log:
-        "logs/digits.log",
+        "logs/{source}.log",
     benchmark:
-        "results/benchmarks/digits.tsv"
+        "results/benchmarks/{source}.tsv"
+    wildcard_constraints:
+        source="digits|mnist1d",
     conda:
         "../../environment.yml"
     threads: 1
@@ -47,9 +49,9 @@ rule digits:
         runtime=30,
     params:
         code=code("digits.py"),
-        seeds=own_seeds("digits"),
+        seeds=lambda wildcards: own_seeds(wildcards.source),
         tuning_seeds=list(STUDY.seeds.tuning.range),
-        settings=own("digits"),
+        settings=lambda wildcards: own(wildcards.source),
     script:
         "../scripts/digits.py"
 

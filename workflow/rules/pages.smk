@@ -55,7 +55,7 @@ rule table_page:
     log:
         "logs/{scope}pages/{table}.log",
     wildcard_constraints:
-        table="[a-z_]+",
+        table="[a-z0-9_]+",
     conda:
         "../../environment.yml"
     threads: 1

@@ -273,12 +273,13 @@ class Depth(Section):
 
 
 class Digits(Section):
-    """The experiment `digits`: a dense and a convolutional network on 8 × 8 digits."""
+    """The experiments `digits`, on 8 × 8 digits, and `mnist1d`, on MNIST-1D: a dense and a
+    convolutional network."""
 
     seeds: SeedChoice = "study"
     widths: Layers = Field(description="units of the dense network's hidden layers")
     channels: Layers = Field(description="channels of the convolutional network's layers")
-    validation_share: float = Field(ge=0.05, le=0.5, description="of the 1797 images")
+    validation_share: float = Field(ge=0.05, le=0.5, description="of all images")
     batch_size: int = Field(ge=2, le=800, description="images per minibatch")
     learning_rates: Annotated[Values, Field(min_length=2)] = Field(
         description="the tuning seeds choose one of them for each network and arm"
@@ -301,12 +302,13 @@ ExperimentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=
 
 
 class Experiments(BaseModel):
-    """Experiments by name. Two train other networks; the rest are products of settings."""
+    """Experiments by name. Some train other networks; the rest are products of settings."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
     __pydantic_extra__: dict[ExperimentName, Experiment]
     depth: Depth | None = None
     digits: Digits | None = None
+    mnist1d: Digits | None = None
 
     @property
     def training(self) -> dict[str, Experiment]:
@@ -316,7 +318,7 @@ class Experiments(BaseModel):
     @property
     def names(self) -> list[str]:
         """All of them."""
-        own = [name for name in ("depth", "digits") if getattr(self, name) is not None]
+        own = [name for name in type(self).model_fields if getattr(self, name) is not None]
         return [*self.training, *own]
 
 
@@ -552,12 +554,13 @@ class Study(StudySettings):
                     self.resolved(settings, f"experiments.{name}")
             if experiment.tuned_by:
                 self._check_tuning(name, experiment)
-        digits = self.experiments.digits
-        if digits and (seed := _shared(self.seeds_of(digits), self.seeds.tuning.range)) is not None:
-            raise ValueError(
-                f"experiments.digits.seeds and seeds.tuning both hold seed {seed}; a seed that "
-                "chose a rate must not test it: move one of them"
-            )
+        for name in ("digits", "mnist1d"):
+            own = getattr(self.experiments, name)
+            if own and (seed := _shared(self.seeds_of(own), self.seeds.tuning.range)) is not None:
+                raise ValueError(
+                    f"experiments.{name}.seeds and seeds.tuning both hold seed {seed}; a seed that "
+                    "chose a rate must not test it: move one of them"
+                )
         self._check_sources()
         return self
 

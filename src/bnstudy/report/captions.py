@@ -24,8 +24,8 @@ TABLES = {
         "One row per comparison: effect with t interval, p of lower, same and higher, the least of "
         "them adjusted by Holm, direction, sentence. Ratios are of an arm over its reference, "
         "paired by seed. Roles: primary (decides a claim in a regime), secondary (the article's "
-        "settings at other widths and thresholds), exploratory (other arms), tuned (every arm "
-        "against none, both tuned), trend (over widths, budgets, batch sizes).",
+        "settings at other widths and thresholds), exploratory (other arms; MNIST-1D), tuned "
+        "(every arm against none, both tuned), trend (over widths, budgets, batch sizes).",
     ),
     "sensitivity": Caption(
         "Other analyses",
@@ -70,19 +70,23 @@ TABLES = {
         "Gradients at initialisation",
         "One row per depth, initialisation, size of the weights (σ_w), arm, seed and layer.",
     ),
-    "digits": Caption(
-        "Networks on digits",
-        "One row per run: rate, epochs to the validation loss, values at the end.",
-    ),
-    "digits_curves": Caption(
-        "Networks on digits, by epoch", "One row per run and number of epochs done, from 0 on."
-    ),
-    "digits_tuning": Caption(
-        "Tuning on digits",
-        "One row per network, arm and learning rate tried: geometric mean of the epochs to the "
-        "validation loss over the tuning seeds, rank.",
-    ),
 }
+for _table, _images in (("digits", "digits"), ("mnist1d", "MNIST-1D")):
+    TABLES |= {
+        _table: Caption(
+            f"Networks on {_images}",
+            "One row per run: rate, epochs to the validation loss, values at the end.",
+        ),
+        f"{_table}_curves": Caption(
+            f"Networks on {_images}, by epoch",
+            "One row per run and number of epochs done, from 0 on.",
+        ),
+        f"{_table}_tuning": Caption(
+            f"Tuning on {_images}",
+            "One row per network, arm and learning rate tried: geometric mean of the epochs to the "
+            "validation loss over the tuning seeds, rank.",
+        ),
+    }
 
 
 class _Absent:
@@ -111,7 +115,8 @@ def captions(study: Study) -> dict[str, Caption]:
 
 def _settings(study: Study) -> dict[str, Any]:
     """What a caption may name."""
-    analysis, depth, digits = study.analysis, study.experiments.depth, study.experiments.digits
+    analysis, depth = study.analysis, study.experiments.depth
+    networks = {name: getattr(study.experiments, name) for name in ("digits", "mnist1d")}
     return {
         "level": f"{100 * (1 - analysis.alpha):g} %",
         "seeds": _seeds(study.study_seeds),
@@ -126,8 +131,11 @@ def _settings(study: Study) -> dict[str, Any]:
         "depths": " and ".join(map(str, depth.depth)) if depth else _Absent(),
         "depth_width": depth.width if depth else _Absent(),
         "depth_seeds": _seeds(study.seeds_of(depth)) if depth else _Absent(),
-        "digits_threshold": digits.threshold if digits else _Absent(),
-        "digits_seeds": _seeds(study.seeds_of(digits)) if digits else _Absent(),
+        **{f"{n}_threshold": own.threshold if own else _Absent() for n, own in networks.items()},
+        **{
+            f"{name}_seeds": _seeds(study.seeds_of(own)) if own else _Absent()
+            for name, own in networks.items()
+        },
     }
 
 

@@ -71,6 +71,7 @@ def contents(
         "trends": _tests(tests[tests.role == "trend"]),
         "arms": _arms(tests, study.analysis.primary.threshold),
         "sensitivity": _sensitivity(tables["sensitivity"]),
+        "lines": list(tests[tests.regime.str.endswith("MNIST-1D")].sentence),
         "tuned": int((runs.tuned_for != study.reference["tuned_for"]).sum()),
         "infimum": [[f"{e:g}", f"{loss:.2g}"] for e, loss in infimum().items()],
         "runs": {"trained": len(runs), "diverged": int((runs.status == "diverged").sum())},
