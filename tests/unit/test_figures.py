@@ -22,7 +22,13 @@ FIGURES = members.names("figures")
 TABLES = {"curves.parquet", "curves_thinned.parquet", "diagnostics.parquet", "experiments.csv"}
 TABLES |= {"runs.csv", "significance.csv", "sensitivity.csv", "claims.csv", "effects.csv"}
 TABLES |= {"tuning.csv", "horizon.csv", "gradients.csv", "digits.csv", "digits_curves.csv"}
-TABLES |= {"digits_tuning.csv", "mnist1d.csv", "mnist1d_curves.csv", "mnist1d_tuning.csv"}
+TABLES |= {
+    "depth_training.csv",
+    "digits_tuning.csv",
+    "mnist1d.csv",
+    "mnist1d_curves.csv",
+    "mnist1d_tuning.csv",
+}
 ARMS = ("batch", "batch-matched", "layer-norm")
 BUDGETS = ((100, 1000), ("full", 10_000), ("full", 300))  # batch size and epochs of tuned runs
 
@@ -75,6 +81,25 @@ def task_runs(study, count):
     return pd.concat(cells, ignore_index=True).astype({"batch_size": str})
 
 
+def deep_runs(count):
+    """Three quarters of the deep networks without BN train at one rate if σ_w is 2, else none; all
+    with BN do at either rate."""
+    rows = [
+        (
+            scale,
+            norm,
+            rate,
+            s,
+            norm == "batch" or (scale == 2 and rate == 0.01 and s < 0.75 * count),
+        )
+        for scale in (1.0, 2.0, 5.0)
+        for norm in ("none", "batch")
+        for rate in (0.001, 0.01)
+        for s in range(count)
+    ]
+    return pd.DataFrame(rows, columns=["scale", "norm", "learning_rate", "seed", "reached"])
+
+
 def made_tables(study, count):
     """The tables of a scope with `count` seeds per cell; with none, tables without rows."""
     grid = runs(study.analysis, widths=(10, 300), count=max(count, 1), arms=ARMS)
@@ -96,6 +121,7 @@ def made_tables(study, count):
     steps = pd.DataFrame({"epoch": range(16), "validation_loss": np.geomspace(2, 0.1, 16)})
     of_digits = digits(count)
     made = {"runs": every, "gradients": gradients(count), "digits": of_digits}
+    made["depth_training"] = deep_runs(count)
     made["mnist1d"] = digits(count, ratios=(0.9, 1.1))
     on_steps = of_digits[["network", "arm", "seed"]].merge(steps, how="cross")
     tests = significance(made, study)
@@ -138,7 +164,7 @@ def test_figures_name_tables_that_are_made_and_a_caption_that_is_filled(study, n
 
 
 def test_captions_do_without_the_experiments_that_are_absent(config, study):
-    for name in ("depth", "digits", "mnist1d"):
+    for name in ("depth", "depth_training", "digits", "mnist1d"):
         del config["experiments"][name]
     config["default_experiments"] = ["grid"]
     without = captions(Study.from_config(config))
@@ -156,6 +182,19 @@ def legend(figure):
     """The texts of a figure's legends and its axes'."""
     found = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
     return [text.get_text() for one in found if one for text in one.get_texts()]
+
+
+def test_deep_networks_are_shown_at_their_best_rate_and_at_each(study, tables):
+    """Of 8 networks 6 train. Clopper-Pearson: 0.349 to 0.968 (binom.test of R)."""
+    [axes] = members.load("figures", "depth_training").draw(tables(8), study).axes
+    none, batch = axes.containers
+    assert list(none.lines[0].get_xdata()) == pytest.approx([1, 2, 5], rel=0.05)
+    assert list(none.lines[0].get_ydata()) == [0, 0.75, 0]
+    assert list(batch.lines[0].get_ydata()) == [1, 1, 1]
+    low, high = none.lines[2][0].get_segments()[1][:, 1]
+    assert (low, high) == pytest.approx((0.349, 0.968), abs=5e-4)
+    thin = [list(line.get_ydata()) for line in axes.lines if line.get_linewidth() == 0.5]
+    assert thin == [[0, 0, 0], [0, 0.75, 0], [1, 1, 1], [1, 1, 1]]
 
 
 @pytest.mark.parametrize(("name", "ratios"), [("digits", (0.8, 0.8)), ("mnist1d", (0.9, 1.1))])

@@ -217,7 +217,7 @@ def test_a_scope_asks_for_its_experiments_seeds_a_job_trains_all(config):
 
 def test_experiments_of_their_own_kind_have_no_cells(config):
     plan = plan_of(config)
-    own = {"depth", "digits", "mnist1d"}
+    own = {"depth", "depth_training", "digits", "mnist1d"}
     assert own & set(plan.experiments("")) == {"depth", "digits"}
     assert own < set(plan.experiments("extended/"))
     assert not own & {row["experiment"] for row in plan.rows("extended/")}

@@ -21,7 +21,9 @@ from bnstudy.config.plan import SETTINGS, Plan
 from tests.clone import ROOT, Clone
 from tests.services import wait_until
 
-FIGURES = sorted({*members.names("figures")} - {"mnist1d"})  # of the default scope
+FIGURES = sorted(
+    {*members.names("figures")} - {"depth_training", "mnist1d"}
+)  # of the default scope
 SHOWING_FIGURES = {"paper", "claims_page", "track_study"}  # they have figures in them
 TRACKING = {"track_runs", "track_study"}
 BLOCKS = 3 * 2 * 2 + 2  # widths 5 and 8, the attribution at 8: two arms, two blocks; the original
@@ -452,6 +454,7 @@ def test_the_extended_study_continues_the_default_one(clone):
     experiments = read(clone, "experiments.csv", "extended/")
     assert set(experiments.experiment) == set(plan_of(clone).experiments("extended/")) - {
         "depth",
+        "depth_training",
         "digits",
         "mnist1d",
     }
@@ -475,6 +478,8 @@ def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[st
             return {("arms", cell.arm), ("tasks", cell.task), ("optimizers", cell.optimizer)}
         case "depth":
             return {("tasks", "article")}
+        case "depth_training":
+            return {("tasks", "article"), ("optimizers", "adam")}
         case "diagnostic":
             cell = next(c for c in plan.cells if c.name == wildcards["cell"])
             every = {("diagnostics", name) for name in members.names("diagnostics")}
@@ -497,6 +502,7 @@ def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[st
 STORING = ("experiment/arms/", "experiment/layers", "tracking/artifacts")
 STANDS_FOR = {
     "train": ("experiment/tasks/", "cuda_kernels"),  # the latter is for devices that are GPUs
+    "depth_training": "cuda_kernels",
     "diagnostic": "experiment/tasks/",
     "track_runs": STORING,
     "track_study": STORING,

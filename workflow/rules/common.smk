@@ -45,6 +45,7 @@ FORMATS = ["pdf", "svg", "png"]
 # Tables of the experiments of their own kind: the experiment that makes each.
 OWN_TABLES = {
     "gradients": "depth",
+    "depth_training": "depth_training",
     "digits": "digits",
     "digits_curves": "digits",
     "digits_tuning": "digits",

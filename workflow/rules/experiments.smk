@@ -1,7 +1,7 @@
 """The experiments of their own kind, which train other networks; a job of all their seeds each.
 
-Needs: config `experiments.depth`, `.digits`, `.mnist1d` (and `dataset`, `batch_norm`). Makes:
-results/runs/depth/, digits/ and mnist1d/.
+Needs: config `experiments.depth`, `.depth_training`, `.digits`, `.mnist1d` (and `dataset`,
+`batch_norm`). Makes: results/runs/depth/, depth_training/, digits/ and mnist1d/.
 """
 
 
@@ -27,6 +27,30 @@ rule depth:
         batch_norm=STUDY.batch_norm.model_dump(),
     script:
         "../scripts/depth.py"
+
+
+rule depth_training:
+    """Train deep stacks, with and without BN, from weights of several sizes."""
+    output:
+        table="results/runs/depth_training/depth_training.csv",
+    log:
+        "logs/depth_training.log",
+    benchmark:
+        "results/benchmarks/depth_training.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        code=code("depth_training.py", ("tasks", "article"), ("optimizers", "adam")),
+        seeds=own_seeds("depth_training"),
+        settings=own("depth_training"),
+        ranges=STUDY.dataset.ranges.model_dump(),
+        batch_norm=STUDY.batch_norm.model_dump(),
+    script:
+        "../scripts/depth_training.py"
 
 
 rule digits:

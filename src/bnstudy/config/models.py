@@ -272,6 +272,24 @@ class Depth(Section):
         return self
 
 
+class DepthTraining(Section):
+    """The experiment `depth_training`: which deep tanh stacks train."""
+
+    seeds: SeedChoice = "study"
+    width: Width = Field(description="units of every hidden layer")
+    depth: int = Field(ge=2, le=1000, description="hidden layers")
+    scales: Choices[PositiveFloat] = Field(description="σ_w of weights from N(0, σ_w²/inputs)")
+    learning_rates: Annotated[Values, Field(min_length=1)] = Field(description="of Adam")
+    points: int = Field(ge=2, le=10_000, description="training points")
+    epochs: Epochs = Field(description="budget")
+    threshold: PositiveFloat = Field(description="train loss per sample to reach")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "DepthTraining":
+        _refuse_too_many(self.width**2 * self.depth, "weights (width² × depth)")
+        return self
+
+
 class Digits(Section):
     """The experiments `digits`, on 8 × 8 digits, and `mnist1d`, on MNIST-1D: a dense and a
     convolutional network."""
@@ -307,6 +325,7 @@ class Experiments(BaseModel):
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
     __pydantic_extra__: dict[ExperimentName, Experiment]
     depth: Depth | None = None
+    depth_training: DepthTraining | None = None
     digits: Digits | None = None
     mnist1d: Digits | None = None
 
@@ -646,7 +665,7 @@ class Study(StudySettings):
                 )
         return self
 
-    def seeds_of(self, experiment: Experiment | Depth | Digits) -> range:
+    def seeds_of(self, experiment: Experiment | Depth | DepthTraining | Digits) -> range:
         """The seeds of an experiment, ascending."""
         named = {"study": self.seeds.study, "tuning": self.seeds.tuning}
         seeds = experiment.seeds

@@ -66,6 +66,11 @@ TABLES = {
         "One row per quantity and property: coefficient of d in a regression over tasks and kinds "
         "of inputs, with its interval; exploratory.",
     ),
+    "depth_training": Caption(
+        "Deep networks in training",
+        "One row per size of the weights (σ_w), norm, learning rate and seed: epochs to the train "
+        "loss, whether it was reached, the loss then or at the end.",
+    ),
     "gradients": Caption(
         "Gradients at initialisation",
         "One row per depth, initialisation, size of the weights (σ_w), arm, seed and layer.",
@@ -90,7 +95,10 @@ for _table, _images in (("digits", "digits"), ("mnist1d", "MNIST-1D")):
 
 
 class _Absent:
-    """Stands for a setting of an experiment that the study does not have, in any format."""
+    """Stands for an experiment that the study does not have, and its settings, in any format."""
+
+    def __getattr__(self, name: str) -> "_Absent":
+        return self
 
     def __format__(self, specification: str) -> str:
         return "–"
@@ -105,7 +113,7 @@ def captions(study: Study) -> dict[str, Caption]:
         declared = members.declared("figures", name)
         try:
             text = declared["CAPTION"].format(**known)
-        except (KeyError, IndexError) as error:
+        except (KeyError, IndexError, AttributeError) as error:
             raise ValueError(
                 f"{members.path('figures', name)}: {error} in CAPTION; known: {', '.join(known)}"
             ) from None
@@ -114,9 +122,10 @@ def captions(study: Study) -> dict[str, Caption]:
 
 
 def _settings(study: Study) -> dict[str, Any]:
-    """What a caption may name."""
-    analysis, depth = study.analysis, study.experiments.depth
-    networks = {name: getattr(study.experiments, name) for name in ("digits", "mnist1d")}
+    """What a caption may name. Of an experiment of its own kind any setting: `{digits.epochs}`."""
+    analysis, experiments = study.analysis, study.experiments
+    own = {name: getattr(experiments, name) for name in type(experiments).model_fields}
+    depth = experiments.depth
     return {
         "level": f"{100 * (1 - analysis.alpha):g} %",
         "seeds": _seeds(study.study_seeds),
@@ -127,15 +136,10 @@ def _settings(study: Study) -> dict[str, Any]:
         "final_window": analysis.final_window,
         "margin": analysis.margins.losses,
         "saturation": study.diagnostics.get("features", {}).get("saturation", _Absent()),
-        "depth": max(depth.depth) if depth else _Absent(),
+        "deepest": max(depth.depth) if depth else _Absent(),
         "depths": " and ".join(map(str, depth.depth)) if depth else _Absent(),
-        "depth_width": depth.width if depth else _Absent(),
-        "depth_seeds": _seeds(study.seeds_of(depth)) if depth else _Absent(),
-        **{f"{n}_threshold": own.threshold if own else _Absent() for n, own in networks.items()},
-        **{
-            f"{name}_seeds": _seeds(study.seeds_of(own)) if own else _Absent()
-            for name, own in networks.items()
-        },
+        **{name: found or _Absent() for name, found in own.items()},
+        **{f"{n}_seeds": _seeds(study.seeds_of(e)) if e else _Absent() for n, e in own.items()},
     }
 
 

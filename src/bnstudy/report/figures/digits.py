@@ -10,7 +10,7 @@ TITLE = "Two networks on digits"
 CAPTION = (
     "Above: validation cross-entropy of a dense and of a convolutional network on 8 × 8 digits, "
     "each arm at its own learning rate, median and quartiles over {digits_seeds}. Below: ratio of "
-    "the epochs needed to reach the dashed loss ({digits_threshold:g}), with BN over without: a "
+    "the epochs needed to reach the dashed loss ({digits.threshold:g}), with BN over without: a "
     "grey dot per seed, geometric mean and {level} interval."
 )
 TABLES = ("digits.csv", "digits_curves.csv", "significance.csv")

@@ -10,7 +10,7 @@ TITLE = "Two networks on MNIST-1D"
 CAPTION = (
     "Above: validation cross-entropy of a dense and of a convolutional network on MNIST-1D, "
     "each arm at its own learning rate, median and quartiles over {mnist1d_seeds}. Below: ratio of "
-    "the epochs needed to reach the dashed loss ({mnist1d_threshold:g}), with BN over without: a "
+    "the epochs needed to reach the dashed loss ({mnist1d.threshold:g}), with BN over without: a "
     "grey dot per seed, geometric mean and {level} interval; exploratory."
 )
 TABLES = ("mnist1d.csv", "mnist1d_curves.csv", "significance.csv")
