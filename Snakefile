@@ -34,6 +34,7 @@ localrules:
     extended,
     track,
     choose,
+    curvature_table,
     experiments,
     own_table,
     figure,

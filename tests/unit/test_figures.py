@@ -22,13 +22,8 @@ FIGURES = members.names("figures")
 TABLES = {"curves.parquet", "curves_thinned.parquet", "diagnostics.parquet", "experiments.csv"}
 TABLES |= {"runs.csv", "significance.csv", "sensitivity.csv", "claims.csv", "effects.csv"}
 TABLES |= {"tuning.csv", "horizon.csv", "gradients.csv", "digits.csv", "digits_curves.csv"}
-TABLES |= {
-    "depth_training.csv",
-    "digits_tuning.csv",
-    "mnist1d.csv",
-    "mnist1d_curves.csv",
-    "mnist1d_tuning.csv",
-}
+TABLES |= {"digits_tuning.csv", "mnist1d.csv", "mnist1d_curves.csv", "mnist1d_tuning.csv"}
+TABLES |= {"depth_training.csv", "curvature.csv", "prediction.csv"}
 ARMS = ("batch", "batch-matched", "layer-norm")
 BUDGETS = ((100, 1000), ("full", 10_000), ("full", 300))  # batch size and epochs of tuned runs
 
@@ -57,6 +52,13 @@ def over_epochs(made, epochs, seed=4):
         decay = np.tile(np.geomspace(100, 1e-3, len(epochs)), len(made))
         table[column] = decay * rng.lognormal(0, 0.1, len(table))
     return table.astype(dict.fromkeys(front, "category"))
+
+
+def curvature_of(made):
+    """A row per run and network that was looked at, as read from a table."""
+    table = over_epochs(made, [-1, 0, 9, 99, 999, 9999])
+    columns = {"condition_effective": 1e3 / table.train_loss, "stability": table.saturated_share}
+    return table.assign(**columns).astype(made.dtypes[["cell", *SETTINGS]].to_dict())
 
 
 def minibatch_runs(study, count, size, epochs):
@@ -135,6 +137,7 @@ def made_tables(study, count):
         "significance": tests,
         "claims": claims_table(tests, study),
         "effects": effects(every, named, study),
+        "curvature": curvature_of(every),
         "horizon": horizon([long[long.width == 10]] if count else [], study, points=5),
     }
 
@@ -235,6 +238,25 @@ def test_minibatches_and_the_full_batch_at_equal_steps_are_compared(study, table
     full = {"runs": made["runs"].query("batch_size == 'full'")}
     (axes,) = members.load("figures", "batch_size").draw(full, study).axes
     assert "n = 0" in axes.get_title()
+
+
+def test_condition_numbers_of_the_grid_start_with_the_untrained_network(study, tables):
+    """At 0 on an axis that is logarithmic from 1 on; runs at other rates and of other tasks are not
+    shown; a line at 1 where Adam gets unstable."""
+    made = tables(8)["curvature"]
+    made = made[made.width == 10]
+    left, right = members.load("figures", "condition").draw({"curvature": made}, study).axes
+    assert [line.get_color() for line in left.lines] == [
+        style.look(arm).colour for arm in ("none", *ARMS)
+    ]
+    grid = made[(made.learning_rate == 0.001) & (made.task == "article") & (made.arm == "none")]
+    for axes, name in ((left, "condition_effective"), (right, "stability")):
+        line = axes.lines[0]
+        assert list(line.get_xdata()) == [0, 1, 10, 100, 1000, 10_000]
+        medians = grid.groupby("epoch")[name].median()
+        assert list(line.get_ydata()) == pytest.approx(list(medians))
+        assert axes.get_xscale() == "symlog" and axes.get_yscale() == "log"
+    assert list(right.lines[-1].get_ydata()) == [1, 1] and "width 10, n = 8" in left.get_title()
 
 
 @pytest.mark.parametrize("arm", members.names("arms"))

@@ -13,6 +13,7 @@ from made_up import digits, experiments, runs, tables
 
 from bnstudy.analysis.comparisons import sensitivity, significance
 from bnstudy.analysis.effects import EFFECTS, HORIZON, effects, horizon
+from bnstudy.analysis.tasks import associations, task_table
 from bnstudy.analysis.wording import claims_table
 from bnstudy.config import members
 from bnstudy.config.models import Study
@@ -61,7 +62,30 @@ def decided(found, study, probes=True, **others):
         "experiments": experiments(grid=found),
         "effects": pd.DataFrame(columns=EFFECTS),
         "horizon": pd.DataFrame(columns=HORIZON),
+        **over_tasks(found, study),
     }
+
+
+def over_tasks(found, study):
+    table = task_table(found, study)
+    return {"tasks": table, "associations": associations(table, study.analysis.alpha)}
+
+
+def tuned_runs(study):
+    """Other budgets, parts of BN, and six tasks on two kinds of inputs."""
+    speed = {"learning_rate": 0.1, "schedule": "cosine", "tuned_for": "epochs_to_0.2258"}
+    tasks = ["even", "linear", "odd", "product", "radial", "steps"]
+    cells = [
+        runs(study.analysis, (100,), 12, epochs=epochs, **speed | {"tuned_for": "final_test_loss"})
+        for epochs in (300, 1000, 10_000)
+    ]
+    cells.append(runs(study.analysis, (100,), 12, arms=("centred",), **speed))
+    cells += [
+        runs(study.analysis, (100,), 12, task=task, inputs=inputs, epochs=3000, **speed)
+        for task in tasks
+        for inputs in ("plain", "shifted")
+    ]
+    return pd.concat(cells, ignore_index=True)
 
 
 def made(study, **options):
@@ -74,6 +98,7 @@ def extended(study):
     named = {"grid": runs(study.analysis)} | {
         name: runs(study.analysis, (300,), **settings) for name, settings in OTHERS.items()
     }
+    named["tuned"] = tuned_runs(study)
     every = pd.concat(named.values(), ignore_index=True).drop_duplicates("run_key")
     cells = experiments(**named)
     epochs = np.arange(2000)
@@ -88,7 +113,16 @@ def extended(study):
         "experiments": cells,
         "effects": effects(every, cells, study),
         "horizon": horizon([curves], study, points=5),
+        "prediction": prediction(),
     }
+
+
+def prediction():
+    """A correlation over tasks, one over settings that has no arm, one over seeds."""
+    rows = [("tasks", 12, "batch", -0.5), ("settings", 9, None, 0.2), ("seeds", 5, "batch", 0.9)]
+    table = pd.DataFrame(rows, columns=["over", "n", "arm", "correlation"])
+    table["correlation_low"], table["correlation_high"] = -0.9, 0.95
+    return table.assign(condition="condition_effective", when="middle", outcome="final_test_loss")
 
 
 def words(study, of):
@@ -191,7 +225,7 @@ def test_what_was_trained_and_every_diagnostic_is_listed(study):
     trained = json.dumps(values["trained"])
     for word in ("none (without BN)", "layer-norm", "odd", "sgd", "learning rate 0.003"):
         assert word in trained
-    assert [row["seeds"] for row in values["trained"]] == ["12 from 2000"] * 3
+    assert [row["seeds"] for row in values["trained"]] == ["12 from 2000"] * 4
     row = values["diagnostics"][-1]
     assert row == {"name": "new_thing", "meaning": "", "none": "3.25", "batch": "3.25"}
     known = {name: row for row in values["diagnostics"] for name in [row["name"]]}
@@ -292,3 +326,23 @@ def test_the_bibliography_is_what_the_text_cites_and_names_every_author():
     entries = re.findall(r"(?m)^@\w+\{(\w+),$", bibliography)
     assert entries == sorted(set(re.findall(r"@([a-z]+\d{4})\b", "".join(sources().values()))))
     assert "and others" not in bibliography and "et al" not in bibliography
+
+
+def test_what_lies_beyond_the_default_study_is_said_where_it_was_trained(study, figures, tmp_path):
+    """Sections on budgets, parts and tasks, with the counts and coefficients of the tables."""
+    of = extended(study)
+    values = words(study, of)
+    headings = json.dumps(elements(tmp_path / "paper", figures, values, "heading"))
+    told = "Does more training make them equal?", "Which part of BN?", "Other tasks", "Why?"
+    assert all(heading in headings for heading in told)
+    assert [row["over"] for row in values["prediction"]] == ["tasks (12)", "settings (9)"]
+    assert values["prediction"][0]["correlation"] == "-0.50 (-0.90 to 0.95)"
+    first = values["tasks"][0]
+    ratio = np.exp(of["tasks"].query("quantity == 'epochs_to_0.2258'").d)
+    assert (first["below"], first["cells"]) == ((ratio < 1 / 1.1).sum(), 12)
+    assert {row["arm"] for row in values["tuned"]} == {"batch", "centred"}
+    even = values["associations"][1]
+    assert even["property"] == "share of the even part"
+    assert even["coefficient"].startswith(f"{of['associations'].coefficient[2]:.2f} (")
+    default = words(study, made(study))
+    assert default["tasks"] == default["associations"] == default["tuned"] == []

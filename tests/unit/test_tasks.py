@@ -160,7 +160,7 @@ def test_a_property_that_makes_the_effect_is_found():
             noise = own + rng.normal(0, 0.01)
             d = 0.7 * of["even_share"] + 0.3 * (inputs == "shifted") + noise
             rows.append({"task": task, "inputs": inputs, "quantity": "x", "d": d, **of})
-    found = associations(pd.DataFrame(rows)).set_index("property")
+    found = associations(pd.DataFrame(rows), 0.05).set_index("property")
     assert found.coefficient["even_share"] == pytest.approx(0.7, abs=0.05)
     assert found.coefficient["C(inputs)[T.shifted]"] == pytest.approx(0.3, abs=0.01)
     assert found.low["np.log(roughness)"] < 0 < found.high["np.log(roughness)"]
@@ -169,4 +169,4 @@ def test_a_property_that_makes_the_effect_is_found():
 
 def test_without_tasks_nothing_goes_with_anything(study):
     table = task_table(runs(study.analysis), study)
-    assert table.empty and associations(table).empty
+    assert table.empty and associations(table, 0.05).empty

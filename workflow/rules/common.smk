@@ -52,6 +52,7 @@ OWN_TABLES = {
     "mnist1d": "mnist1d",
     "mnist1d_curves": "mnist1d",
     "mnist1d_tuning": "mnist1d",
+    "curvature": "curvature",
 }
 # The columns of all diagnostics, and what they mean.
 DIAGNOSED = {
@@ -115,6 +116,13 @@ def cell_files(name):
     ]
 
 
+def looked_at_files(name):
+    """The file `name` of every block of the wildcards' cell at which `curvature` looks."""
+    return lambda wildcards: [
+        f"results/runs/{block.place}/{name}" for block in PLAN.looked_at[wildcards.cell]
+    ]
+
+
 def study_of(wildcards):
     """What the report calls the scope."""
     return "extended" if wildcards.scope else "default"
@@ -169,6 +177,7 @@ def tables_of(scope):
         "horizon.csv",
         "tasks.csv",
         "associations.csv",
+        *(["prediction.csv"] if "curvature" in own else []),
     ]
 
 
@@ -202,6 +211,8 @@ def made_in(scope, *, tracked):
         for table, experiment in OWN_TABLES.items()
         if experiment in PLAN.experiments(scope)
     ]
+    if "curvature" in PLAN.experiments(scope):
+        shared += [f"results/curvature/{cell}.csv" for cell in PLAN.looked_at]
     files = [
         *(f"diagnostics/{cell}.parquet" for cell in saved_cells(scope)),
         *(f"tables/{table}" for table in tables_of(scope)),
@@ -253,13 +264,13 @@ def tried_files(cell, name):
 
 
 def own(name):
-    """Settings of one of these experiments, without its seeds; nothing where a study lacks it."""
+    """Settings of an experiment of its own kind, without its seeds; nothing where a study lacks it."""
     experiment = getattr(STUDY.experiments, name)
     return experiment.model_dump(exclude={"seeds"}) if experiment else {}
 
 
 def own_seeds(name):
-    """The seeds of one of these experiments."""
+    """The seeds of an experiment of its own kind."""
     experiment = getattr(STUDY.experiments, name)
     return list(STUDY.seeds_of(experiment)) if experiment else []
 
@@ -276,6 +287,23 @@ def tested_tables(scope):
         "mnist1d_tuning.csv",
     ]
     return [table for table in read if table in tables_of(scope)]
+
+
+def told_tables(scope):
+    """The tables that the paper tells of, as far as a scope has them."""
+    names = (
+        "claims",
+        "significance",
+        "sensitivity",
+        "runs",
+        "experiments",
+        "effects",
+        "horizon",
+        "tasks",
+        "associations",
+        "prediction",
+    )
+    return [f"{name}.csv" for name in names if f"{name}.csv" in tables_of(scope)]
 
 
 def warn_of_edges():

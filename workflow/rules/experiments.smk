@@ -1,7 +1,9 @@
-"""The experiments of their own kind, which train other networks; a job of all their seeds each.
+"""The experiments of their own kind: some train other networks, in a job of all their seeds each; one
+looks at the saved networks of others, in a job per cell.
 
 Needs: config `experiments.depth`, `.depth_training`, `.digits`, `.mnist1d` (and `dataset`,
-`batch_norm`). Makes: results/runs/depth/, depth_training/, digits/ and mnist1d/.
+`batch_norm`), `.curvature` and results/runs of the cells it looks at. Makes: results/runs/depth/,
+depth_training/, digits/, mnist1d/ and curvature/, results/curvature/.
 """
 
 
@@ -78,6 +80,61 @@ rule digits:
         settings=lambda wildcards: own(wildcards.source),
     script:
         "../scripts/digits.py"
+
+
+rule curvature:
+    """Measure how well conditioned the loss is at a cell's saved networks. Nothing is trained."""
+    input:
+        data=lambda wildcards: [
+            dataset_of(block) for block in PLAN.looked_at[wildcards.cell]
+        ],
+        records=looked_at_files("record.json"),
+        snapshots=looked_at_files("snapshots.safetensors"),
+    output:
+        table="results/curvature/{cell}.csv",
+    log:
+        "logs/curvature/{cell}.log",
+    benchmark:
+        "results/benchmarks/curvature/{cell}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        code=lambda wildcards: code(
+            "curvature.py", ("arms", PLAN.cell(wildcards.cell).arm)
+        ),
+        seeds=lambda wildcards: [
+            [seed for seed in PLAN.seeds(block) if seed in own_seeds("curvature")]
+            for block in PLAN.looked_at[wildcards.cell]
+        ],
+        points=own("curvature").get("points"),
+    script:
+        "../scripts/curvature.py"
+
+
+rule curvature_table:
+    """Put the cells' curvatures into one table."""
+    input:
+        tables=lambda wildcards: [
+            f"results/curvature/{cell}.csv" for cell in PLAN.looked_at
+        ],
+    output:
+        table="results/runs/curvature/curvature.csv",
+    log:
+        "logs/curvature_table.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        code=code("curvature_table.py"),
+    script:
+        "../scripts/curvature_table.py"
 
 
 rule own_table:

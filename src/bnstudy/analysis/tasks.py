@@ -123,7 +123,7 @@ def properties(task: str) -> dict[str, float]:
     }
 
 
-def associations(tasks: pd.DataFrame) -> pd.DataFrame:
+def associations(tasks: pd.DataFrame, alpha: float) -> pd.DataFrame:
     """What goes with the sign of d over tasks, exploratory: of each quantity of `task_table` the
     coefficients of d on the even share, ln(roughness) and the kind of inputs (against plain), by
     least squares, with intervals that allow for tasks in common (clusters, by statsmodels).
@@ -138,7 +138,7 @@ def associations(tasks: pd.DataFrame) -> pd.DataFrame:
         groups = {"groups": cells.task.astype("category").cat.codes}
         formula = "d ~ even_share + np.log(roughness) + C(inputs)"
         fit = ols(formula, cells).fit(cov_type="cluster", cov_kwds=groups, use_t=True)
-        ends = fit.conf_int()
+        ends = fit.conf_int(alpha)
         for name in fit.params.index:
             numbers = [fit.params[name], *ends.loc[name], fit.pvalues[name]]
             rows.append([quantity, name, *numbers, len(cells)])

@@ -35,7 +35,8 @@ class Check(NamedTuple):
 
 
 RUN = ("cell", "seed")
-TEST = ("claim", "regime", "role", "arm", "width", "column", "of")
+TEST = ("claim", "regime", "role", "arm", "quantity", "column", "of")
+TEST += ("width", "task", "inputs", "optimizer", "batch_size", "epochs")
 EFFECT = ("variant", "arm", "width", "quantity")
 RATIOS = ("ratio",)
 LOSSES = ("train_loss", "test_loss")

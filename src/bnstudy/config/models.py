@@ -316,18 +316,46 @@ class Digits(Section):
         return self
 
 
+class Curvature(Section):
+    """The experiment `curvature`: how well conditioned the loss is at saved networks of others."""
+
+    experiments: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)] = Field(
+        description="experiments whose saved networks are looked at"
+    )
+    seeds: SeedChoice = "study"
+    width: int = Field(gt=0, le=300, description="of the networks; the cost grows as its cube")
+    points: int = Field(
+        ge=2, le=1000, description="saved epochs, first and last included, beside the untrained"
+    )
+
+
 ExperimentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=60)]
 
 
-class Experiments(BaseModel):
-    """Experiments by name. Some train other networks; the rest are products of settings."""
+def _or_null(schema: dict[str, Any]) -> None:
+    """In the schema for editors an experiment may be null."""
+    schema["additionalProperties"] = {"anyOf": [schema["additionalProperties"], {"type": "null"}]}
 
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+
+class Experiments(BaseModel):
+    """Experiments by name. Some train other networks, one looks at saved ones; the rest are
+    products of settings. One that is null is absent: so a file of changes takes it away."""
+
+    model_config = ConfigDict(
+        extra="allow", strict=True, frozen=True, allow_inf_nan=False, json_schema_extra=_or_null
+    )
     __pydantic_extra__: dict[ExperimentName, Experiment]
     depth: Depth | None = None
     depth_training: DepthTraining | None = None
     digits: Digits | None = None
     mnist1d: Digits | None = None
+    curvature: Curvature | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_absent_ones(cls, given: Any) -> Any:
+        named = isinstance(given, Mapping)
+        return {name: one for name, one in given.items() if one is not None} if named else given
 
     @property
     def training(self) -> dict[str, Experiment]:
@@ -580,21 +608,34 @@ class Study(StudySettings):
                     f"experiments.{name}.seeds and seeds.tuning both hold seed {seed}; a seed that "
                     "chose a rate must not test it: move one of them"
                 )
+        curvature, known = self.experiments.curvature, list(self.experiments.training)
+        for index, name in enumerate(curvature.experiments if curvature else []):
+            if name not in known:
+                raise ValueError(
+                    f"experiments.curvature.experiments[{index}] is {name!r}, no experiment with "
+                    f"saved networks; {unknown(name, known)}"
+                )
         self._check_sources()
         return self
 
     def _check_sources(self) -> None:
-        """Whether each tuned cell is tuned by one experiment."""
+        """Whether the same was tried for each tuned cell, whoever names it."""
+        training = self.experiments.training
         sources: dict[tuple[Any, ...], str] = {}
-        for name, experiment in self.experiments.training.items():
+        for name, experiment in training.items():
             for settings in self.combinations(experiment) if experiment.tuned_by else ():
                 cell = tuple(sorted(self.resolved(settings, name).items()))
-                source = sources.setdefault(cell, str(experiment.tuned_by))
-                if source != experiment.tuned_by:
+                ours = str(experiment.tuned_by)
+                theirs = sources.setdefault(cell, ours)
+                if self._tried(training[theirs]) != self._tried(training[ours]):
                     raise ValueError(
-                        f"experiments.{name}.tuned_by is {experiment.tuned_by!r}, but {source} "
-                        "tunes a cell of it as well; name one of them in both"
+                        f"experiments.{name}.tuned_by is {ours!r}, but {theirs} tunes a cell of "
+                        "it as well, with other rates, schedules or seeds; name one of them in both"
                     )
+
+    def _tried(self, tuning: Experiment) -> tuple[Any, ...]:
+        """What an experiment tries for each cell that it tunes, and on which seeds."""
+        return tuning.learning_rate, tuning.schedule, self.seeds_of(tuning)
 
     def _check_tuning(self, name: str, experiment: Experiment) -> None:
         """Whether the experiment that tunes another one can."""
@@ -665,7 +706,9 @@ class Study(StudySettings):
                 )
         return self
 
-    def seeds_of(self, experiment: Experiment | Depth | DepthTraining | Digits) -> range:
+    def seeds_of(
+        self, experiment: Experiment | Depth | DepthTraining | Digits | Curvature
+    ) -> range:
         """The seeds of an experiment, ascending."""
         named = {"study": self.seeds.study, "tuning": self.seeds.tuning}
         seeds = experiment.seeds

@@ -75,6 +75,22 @@ TABLES = {
         "Gradients at initialisation",
         "One row per depth, initialisation, size of the weights (σ_w), arm, seed and layer.",
     ),
+    "curvature": Caption(
+        "Curvature of the train loss",
+        "One row per cell, seed and epoch (-1: untrained): train loss of the whole training set; "
+        "largest eigenvalue of its Gauss–Newton matrix, over the weighted median and mean of its "
+        "eigenvalues (condition_median, condition_effective); largest eigenvalue of its Hessian "
+        "(sharpness); the same in Adam's coordinates, and times the learning rate as a share of "
+        "what is stable (stability); relative change of the gradient over half a step to four "
+        "steps, the largest.",
+    ),
+    "prediction": Caption(
+        "Conditioning and effect",
+        "One row per set of points (over seeds, tasks or settings), condition number and outcome: "
+        "Spearman's correlation of ln(none / arm) of the condition numbers with ln(arm / none) of "
+        "the outcomes, with its BCa interval; below 0 where the better conditioned arm does "
+        "better.",
+    ),
 }
 for _table, _images in (("digits", "digits"), ("mnist1d", "MNIST-1D")):
     TABLES |= {

@@ -11,13 +11,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import typst
 
 from bnstudy.analysis.hypotheses import ARTICLE
 from bnstudy.analysis.infimum import infimum
 from bnstudy.analysis.outcomes import REFERENCE, TREATMENT, by_batch_size, each_row, grid_runs
-from bnstudy.analysis.wording import changes, interval, p_text
+from bnstudy.analysis.wording import changes, interval, p_text, plain, tally, tuning_beside_bn
 from bnstudy.config import members
 from bnstudy.config.models import StudySettings
 from bnstudy.files import write_json
@@ -35,6 +36,13 @@ NUMBERS = (
     "margin",
 )
 EFFECTS = ("final_test_loss", "epochs_to", "test_over_train")
+# Properties of tasks as associations.csv names them.
+PROPERTIES = {
+    "even_share": "share of the even part",
+    "np.log(roughness)": "ln of the roughness",
+    "C(inputs)[T.shifted]": "inputs shifted",
+    "C(inputs)[T.stretched]": "inputs stretched",
+}
 PLACED = re.compile(r'study-figure\("(\w+)"')  # a figure's place in paper/*.typ
 
 
@@ -46,8 +54,9 @@ def contents(
 ) -> dict[str, Any]:
     """What the paper prints, ready to be set: texts, and the settings as they are.
 
-    `tables`: claims, significance, sensitivity, runs, experiments, effects and horizon of a scope;
-    `records`: those of its training jobs; `settings`: the study's, as plain values.
+    `tables`: claims, significance, sensitivity, runs, experiments, effects, horizon, tasks,
+    associations and, where there is one, prediction of a scope; `records`: those of its training
+    jobs; `settings`: the study's, as plain values.
     """
     study = StudySettings(**{name: settings[name] for name in StudySettings.model_fields})
     tests, runs = tables["significance"], tables["runs"]
@@ -69,10 +78,16 @@ def contents(
         "inside": _tests(at_widths[at_widths.claim == "C3"]),
         "diagnostics": _diagnostics(grid[grid.width == study.analysis.primary.width]),
         "trends": _tests(tests[tests.role == "trend"]),
+        "tuning": tuning_beside_bn(tests),
+        "tally": tally(tables["claims"]),
+        "tuned": _tuned(tests, study),
+        "tasks": _tasks(tables["tasks"], study),
+        "associations": _associations(tables["associations"]),
+        "prediction": _prediction(tables.get("prediction", pd.DataFrame())),
         "arms": _arms(tests, study.analysis.primary.threshold),
         "sensitivity": _sensitivity(tables["sensitivity"]),
         "lines": list(tests[tests.regime.str.endswith("MNIST-1D")].sentence),
-        "tuned": int((runs.tuned_for != study.reference["tuned_for"]).sum()),
+        "tuned_runs": int((runs.tuned_for != study.reference["tuned_for"]).sum()),
         "infimum": [[f"{e:g}", f"{loss:.2g}"] for e, loss in infimum().items()],
         "runs": {"trained": len(runs), "diverged": int((runs.status == "diverged").sum())},
         "evaluations": _evaluations(by_batch_size(runs, study)),
@@ -196,6 +211,72 @@ def _tests(tests: pd.DataFrame) -> Rows:
     ]
 
 
+def _tuned(tests: pd.DataFrame, study: StudySettings) -> Rows:
+    """Every arm against none, both tuned, on the usual task; and what is special about the cell."""
+    usual = study.reference
+    rows = tests[(tests.role == "tuned") & (tests.task == usual["task"])]
+    rows = rows[rows.inputs == usual["inputs"]].sort_values(["optimizer", "arm", "width", "epochs"])
+    cells = [
+        {
+            "optimizer": str(row.optimizer),
+            "samples": str(row.batch_size),
+            "epochs": f"{row.epochs:,.0f}",
+        }
+        for row in each_row(rows)
+    ]
+    return [cell | test for cell, test in zip(cells, _tests(rows), strict=True)]
+
+
+def _tasks(tasks: pd.DataFrame, study: StudySettings) -> Rows:
+    """Of each quantity, on how many tasks and kinds of inputs its ratio is below, within and above
+    the margin, and the extreme ones."""
+    margins, rows = study.analysis.margins, []
+    for quantity, cells in tasks.groupby("quantity", sort=False):
+        loss = str(quantity).endswith("_loss")
+        margin, ratio = margins.losses if loss else margins.epochs, np.exp(cells.d)
+        counts = {
+            "below": int((ratio < 1 / margin).sum()),
+            "within": int(ratio.between(1 / margin, margin).sum()),
+            "above": int((ratio > margin).sum()),
+        }
+        ends = {"least": _number(ratio.min()), "most": _number(ratio.max()), "cells": len(cells)}
+        rows.append({"quantity": str(quantity).replace("_", " "), **counts, **ends})
+    return rows
+
+
+def _associations(table: pd.DataFrame) -> Rows:
+    """Coefficients of d on properties of tasks, with their intervals."""
+    return [
+        {
+            "quantity": row.quantity.replace("_", " "),
+            "property": PROPERTIES[row.property],
+            "coefficient": f"{row.coefficient:.2f} ({row.low:.2f} to {row.high:.2f})",
+            "p": p_text(row.p).removeprefix("= "),
+        }
+        for row in each_row(table)
+        if row.property in PROPERTIES
+    ]
+
+
+def _prediction(table: pd.DataFrame) -> Rows:
+    """How ratios of condition numbers go with BN's effects, over tasks and over settings."""
+    if table.empty:
+        return []
+    rows = table[table.over.isin(["tasks", "settings"])].dropna(subset="correlation")
+    return [
+        {
+            "over": f"{row.over} ({row.n:g})",
+            "of": "–" if pd.isna(row.arm) else row.arm,
+            "condition": row.condition.replace("_", " "),
+            "when": row.when,
+            "outcome": row.outcome.replace("_", " "),
+            "correlation": f"{row.correlation:.2f} ({row.correlation_low:.2f} to "
+            f"{row.correlation_high:.2f})",
+        }
+        for row in each_row(rows)
+    ]
+
+
 def _diagnostics(runs: pd.DataFrame) -> Rows:
     """Medians over the runs of every diagnostic at the end of training, without BN and with it."""
     meanings: dict[str, str] = {}
@@ -281,6 +362,4 @@ def _versions(records: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 def _number(value: float) -> str:
     """Three significant digits."""
-    if pd.isna(value):
-        return "–"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return "–" if pd.isna(value) else plain(value)
