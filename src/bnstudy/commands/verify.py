@@ -35,8 +35,8 @@ class Check(NamedTuple):
 
 
 RUN = ("cell", "seed")
-TEST = ("claim", "regime", "role", "arm", "quantity", "column", "of")
-TEST += ("width", "task", "inputs", "optimizer", "batch_size", "epochs")
+CELL = ("width", "task", "inputs", "optimizer", "batch_size", "epochs")
+TEST = ("claim", "regime", "role", "arm", "quantity", "column", "of", *CELL)
 EFFECT = ("variant", "arm", "width", "quantity")
 RATIOS = ("ratio",)
 LOSSES = ("train_loss", "test_loss")
