@@ -82,7 +82,7 @@ figures: environment  ## redraw the figures from the tables
 paper: environment  ## set the paper from the tables and figures: results/paper.pdf
 	$(SNAKEMAKE) paper
 
-report: environment  ## put figures, tables, paper and run times on one page: results/report.html
+report: environment  ## put claims, figures, paper and run times on one page: results/report.html
 	$(SNAKEMAKE) $(REPORT)
 
 verify:  ## compare results/ with the published tables, number by number

@@ -40,7 +40,7 @@ localrules:
     figure,
     claims,
     claims_page,
-    table_page,
+    explorer,
     paper,
     track_runs,
     track_study,

@@ -5,7 +5,7 @@ from functools import cache, partial
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import digits, experiments, gradients, runs
+from made_up import digits, experiments, gradients, over_epochs, runs
 
 from bnstudy.analysis.comparisons import significance
 from bnstudy.analysis.effects import effects, horizon
@@ -39,19 +39,6 @@ def study(default_config):
 def tables(study):
     """The tables of a scope with a number of seeds per cell: a function of the number."""
     return cache(partial(made_tables, study))
-
-
-def over_epochs(made, epochs, seed=4):
-    """A row per run and epoch with the settings of the run, as Parquet gives them."""
-    rng = np.random.default_rng(seed)
-    front = ["cell", *SETTINGS]
-    table = made.loc[made.index.repeat(len(epochs)), [*front, "seed"]].reset_index(drop=True)
-    table["epoch"] = np.tile(epochs, len(made))
-    measured = ["mean_abs_z", "saturated_share", "effective_rank"]
-    for column in ("train_loss", "test_loss", *measured):
-        decay = np.tile(np.geomspace(100, 1e-3, len(epochs)), len(made))
-        table[column] = decay * rng.lognormal(0, 0.1, len(table))
-    return table.astype(dict.fromkeys(front, "category"))
 
 
 def curvature_of(made):

@@ -325,7 +325,7 @@ def test_a_colour_redraws_the_figures_and_trains_nothing(clone, edit):
     edit.replace("src/bnstudy/experiment/arms/none.py", declared["COLOUR"], "#123456")
     planned = clone.planned()
     assert planned["figure"] == len(FIGURES)
-    assert set(planned) <= {"figure", "track_runs", *SHOWING_FIGURES}
+    assert set(planned) <= {"figure", "explorer", "track_runs", *SHOWING_FIGURES}
 
 
 def test_a_diagnostic_trains_nothing(clone, edit):
@@ -379,7 +379,7 @@ def test_editing_the_style_redraws_the_figures_alone(clone, edit):
     edit.append("src/bnstudy/report/style.py")
     planned = clone.planned()
     assert planned["figure"] == len(FIGURES)
-    assert set(planned) <= {"figure", "track_runs", *SHOWING_FIGURES}
+    assert set(planned) <= {"figure", "explorer", "track_runs", *SHOWING_FIGURES}
 
 
 def test_editing_the_paper_sets_it_alone(clone, edit):
@@ -513,6 +513,7 @@ TRAINED_BEFORE = ("experiment/arms/", "experiment/optimizers/")
 MEMBERS = tuple(f"{folder}/" for folder in members.KINDS.values())
 DECLARED = {
     "figure": "experiment/arms/",
+    "explorer": "experiment/arms/",
     "paper": ("experiment/arms/", "analysis/diagnostics/"),
     "track_runs": MEMBERS,
     "track_study": MEMBERS,

@@ -15,7 +15,7 @@ from bnstudy.config.checks import ConfigError, retyped
 from bnstudy.config.code import digest
 from bnstudy.config.models import Study, StudySettings
 from bnstudy.config.plan import SCOPES, Plan
-from bnstudy.report.captions import TABLES, captions
+from bnstudy.report.captions import LONG, TABLES, captions
 
 update_config(config, retyped(workflow.config_settings.config))
 
@@ -205,7 +205,6 @@ def made_in(scope, *, tracked):
     A failed job takes its old files away; were they not asked for, Snakemake would not miss them,
     and leave what was once made from them as it is.
     """
-    pages = [t.removesuffix(".csv") for t in tables_of(scope) if t.endswith(".csv")]
     shared = [
         f"results/runs/{experiment}/{table}.csv"
         for table, experiment in OWN_TABLES.items()
@@ -223,7 +222,7 @@ def made_in(scope, *, tracked):
         ),
         "claims.md",
         "claims.html",
-        *(f"pages/{page}.html" for page in pages),
+        "explorer.html",
         "paper.pdf",
         *(["tracking/runs.json", "tracking/study.json"] if tracked else []),
     ]

@@ -1,4 +1,5 @@
-"""What the reader sees in each figure and table: one source for paper, report and claims page."""
+"""What the reader sees in each figure and table: one source for paper, report, explorer and
+claims page."""
 
 from typing import Any, NamedTuple
 
@@ -14,7 +15,8 @@ class Caption(NamedTuple):
     text: str
 
 
-# The tables that the report shows.
+# The tables that the explorer shows, but for those with a row per layer or epoch.
+LONG = {"gradients", "digits_curves"}
 TABLES = {
     "claims": Caption(
         "Claims", "One row per claim and regime: verdict, deciding comparison, evidence."
