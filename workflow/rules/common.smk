@@ -355,13 +355,21 @@ def study_artifacts(scope):
     ]
 
 
+def due_blocks():
+    """The places of the blocks that this run trains."""
+    return {
+        BLOCK.format(**job.wildcards_dict)
+        for job in workflow.dag.needrun_jobs()
+        if job.rule.name == "train"
+    }
+
+
 WATCHERS = []  # of this run: one, or none
 
 
 def start_watching():
     """Log finished blocks to MLflow beside the training; called by onstart, in training.smk."""
-    training = any(job.rule.name == "train" for job in workflow.dag.needrun_jobs())
-    if not (workflow.is_main_process and STUDY.mlflow.enabled and training):
+    if not (workflow.is_main_process and STUDY.mlflow.enabled):
         return
     command = [sys.executable, "-m", "bnstudy.commands", "watch"]
     places = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
