@@ -5,9 +5,9 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || echo 4)
 PORT ?= 5000
 BIN := .venv/bin
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+RUN := $(BIN)/bnstudy run --cores $(CORES)
 # what the rules mark for it, on one page; of a finished study only
-REPORT := --report results/report.html --quiet
+REPORT := --report results/report.html
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: study extended environment test test-slow test-extended test-ui test-server test-slurm lint \
@@ -15,12 +15,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
   audit lock schema clean help
 
 study: environment  ## environment, then the whole study and its report (the default)
-	$(SNAKEMAKE)
-	$(SNAKEMAKE) $(REPORT)
+	@$(RUN) $(REPORT) --report-after-run
 
 extended: environment  ## the default study, then the same with all experiments: wider, longer, other settings
-	$(SNAKEMAKE) all extended
-	$(SNAKEMAKE) all extended $(REPORT)
+	@$(RUN) all extended $(REPORT) --report-after-run
 
 environment: .venv/.complete  ## create .venv from the exact pins
 
@@ -74,20 +72,19 @@ format: environment  ## bring the code into style
 	$(BIN)/snakefmt Snakefile reanalysis.smk workflow
 
 quick: environment  ## a preview in about a minute, in quick/ (fewer widths, seeds, epochs)
-	$(SNAKEMAKE) --configfile workflow/quick.yaml --directory quick
-	$(SNAKEMAKE) --configfile workflow/quick.yaml --directory quick $(REPORT)
+	@$(RUN) --configfile workflow/quick.yaml --directory quick $(REPORT) --report-after-run
 
 figures: environment  ## redraw the figures from the tables
-	$(SNAKEMAKE) --forcerun figure --until figure
+	@$(RUN) --forcerun figure --until figure
 
 paper: environment  ## set the paper from the tables and figures: results/paper.pdf
-	$(SNAKEMAKE) paper
+	@$(RUN) paper
 
-report: environment  ## put figures, tables, paper and run times on one page: results/report.html
-	$(SNAKEMAKE) $(REPORT)
+report: environment  ## put claims, figures, paper and run times on one page: results/report.html
+	$(BIN)/snakemake $(REPORT)
 
 reanalyse: environment  ## figures, claims, paper from the published tables alone, in reanalysis/ (a minute)
-	$(SNAKEMAKE) --quiet all --snakefile reanalysis.smk --directory reanalysis
+	@$(RUN) --snakefile reanalysis.smk --directory reanalysis
 
 verify:  ## compare results/ with the published tables, number by number
 	@$(BIN)/bnstudy verify
@@ -104,7 +101,7 @@ progress:  ## how much of the training is done, and how long it still takes
 	@$(BIN)/bnstudy progress
 
 track: environment  ## bring MLflow up to date with the results, also after mlflow.db was deleted
-	$(SNAKEMAKE) track --forcerun track_runs
+	@$(RUN) track --forcerun track_runs
 
 watch:  ## beside a running `make`: runs appear in MLflow while the study trains
 	@$(BIN)/bnstudy watch

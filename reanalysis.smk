@@ -1,4 +1,4 @@
-"""Figures, claims and paper from the published tables alone: `make reanalyse`. Nothing is trained.
+"""Claims, figures, paper and explorer from the published tables alone. Nothing is trained.
 
 The rules are the study's, from its tables on; the tables before them are those in published/. So a
 margin, a level or a figure may be changed, and seconds later it shows what that does.
@@ -19,9 +19,10 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/paper.smk"
+include: "workflow/rules/pages.smk"
 
 
-from bnstudy.files import read_json
+from bnstudy.files import read_json, write_json
 
 PUBLISHED = Path(os.path.relpath(ROOT / "published"))
 
@@ -40,18 +41,18 @@ localrules:
     published,
 
 
-ruleorder: significance > effects > claims > published
+ruleorder: significance > effects > prediction > claims > published
 
 
 rule all:
-    """Tables, figures, claims and paper of the scopes that were published."""
+    """What is made from the tables of the scopes that were published, and the tables."""
     default_target: True
     input:
         [
             file
             for scope in SCOPES
             if (PUBLISHED / scope / "tables").exists()
-            for file in study_artifacts(scope)
+            for file in [*study_artifacts(scope), f"results/{scope}explorer.html"]
             if not file.endswith("tables/curves.parquet")
         ],
 
@@ -76,12 +77,19 @@ rule published:
         "cp {input.table} {output.table} 2> {log}"
 
 
+onstart:
+    # What `bnstudy run` goes by: there is nothing to train.
+    plan = {
+        "started": time.time(),
+        "study": STUDY.model_dump(mode="json"),
+        "blocks": [],
+    }
+    write_json("logs/plan.json", plan)
+
+
 onsuccess:
     from bnstudy.commands.verify import changed_verdicts
 
     changed = changed_verdicts(Path("results"), PUBLISHED)
-    print(
-        "Verdicts that differ from the published ones:",
-        *(changed or ["none"]),
-        sep="\n  ",
-    )
+    for line in changed or ["No verdict differs from the published ones."]:
+        logger.warning(line)

@@ -3,12 +3,11 @@
 Run by `make test-ui`. Needs a Chromium on the PATH (Debian: apt-get install chromium).
 """
 
-import shutil
 import socket
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from bnstudy.commands import ui
 from bnstudy.tracking import views
@@ -16,25 +15,8 @@ from bnstudy.tracking.importer import MlflowClient
 from tests.small_study import cell_of, make_study, track_study
 
 pytestmark = pytest.mark.ui
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PATIENCE = 60_000  # ms; a page takes a second or two
 BATCH, NONE = cell_of("batch"), cell_of("none")
-
-
-def browser_path() -> str:
-    """An installed Chromium."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if path := shutil.which(name):
-            return path
-    pytest.fail("these tests need a browser: install chromium (Debian: apt-get install chromium)")
 
 
 def free_port() -> int:
@@ -63,14 +45,6 @@ def address(study) -> str:
 @pytest.fixture(scope="module")
 def experiment(address) -> str:
     return MlflowClient(address).get_experiment_by_name("study").experiment_id
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path(), args=OPTIONS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

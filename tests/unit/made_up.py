@@ -1,8 +1,12 @@
 """Tables made to a known answer, for the tests of comparisons, effects, figures and the paper."""
 
+from io import StringIO
+
 import numpy as np
 import pandas as pd
 
+from bnstudy.analysis.comparisons import significance
+from bnstudy.analysis.wording import claims_table
 from bnstudy.config.models import ARTICLE
 from bnstudy.config.plan import SETTINGS, Cell
 
@@ -17,6 +21,7 @@ FEATURES = (
 )
 # How many times its loss a network with BN has, by the statistics that it is evaluated with.
 EVALUATIONS = {"running": 4.0, "population": 2.0, "batch": 1.0}
+TASKS = ("article", "even", "linear", "odd", "product", "steps")  # as few as can be pooled
 
 
 def runs(
@@ -94,6 +99,19 @@ def tuned(analysis, **options):
     return pd.concat(found)
 
 
+def over_epochs(made, epochs, seed=4):
+    """A row per run and epoch with the settings of the run, as Parquet gives them."""
+    rng = np.random.default_rng(seed)
+    front = ["cell", *SETTINGS]
+    table = made.loc[made.index.repeat(len(epochs)), [*front, "seed"]].reset_index(drop=True)
+    table["epoch"] = np.tile(epochs, len(made))
+    measured = ["mean_abs_z", "saturated_share", "effective_rank"]
+    for column in ("train_loss", "test_loss", *measured):
+        decay = np.tile(np.geomspace(100, 1e-3, len(epochs)), len(made))
+        table[column] = decay * rng.lognormal(0, 0.1, len(table))
+    return table.astype(dict.fromkeys(front, "category"))
+
+
 def gradients(count=12, factors=((2.4, 1.1), (0.9, 1.05), (0.4, 1.1)), seed=2, depths=(3, 5)):
     """Gradients that grow by these factors per layer: (none, batch), with the article's weights,
     with critical ones, with ones half as large."""
@@ -139,3 +157,39 @@ def tables(made_runs, count=12, **probes):
         "gradients": gradients(count, **{k: v for k, v in probes.items() if k == "factors"}),
         "digits": digits(count, **{k: v for k, v in probes.items() if k == "ratios"}),
     }
+
+
+def explorer_tables(study):
+    """The tables of a scope, as read from files, with all that the explorer shows: the article's
+    comparison, rates tried on tuning seeds, tuned runs, tasks."""
+    analysis, tuning = study.analysis, {"count": 5, "first": 0}
+    tasks = analysis.tasks.model_dump() | {"tuned_for": "epochs_to_0.2258"}
+    width = tasks.pop("width")
+    of = {
+        "grid": [runs(analysis)],
+        "rates": [
+            runs(analysis, (300,), learning_rate=rate, schedule=schedule, **tuning)
+            for rate in (0.01, 0.1)
+            for schedule in ("constant", "cosine")
+        ],
+        "tuned": [tuned(analysis)[lambda made: made.width == 300]],
+        "task_tuned": [
+            runs(analysis, (width,), 8, 0.5 + 0.1 * i, task=task, inputs=inputs, **tasks)
+            for i, task in enumerate(TASKS)
+            for inputs in ("plain", "shifted", "stretched")
+        ],
+    }
+    made = {name: pd.concat(parts, ignore_index=True) for name, parts in of.items()}
+    every = pd.concat(made.values(), ignore_index=True)
+    found = tables(every)
+    found["significance"] = significance(found, study)
+    found["claims"] = claims_table(found["significance"], study)
+    found["experiments"] = experiments(**made)
+    read = {name: _as_read(table) for name, table in found.items() if name != "gradients"}
+    return read | {"curves_thinned": over_epochs(every, range(50))}
+
+
+def _as_read(table):
+    """A table as it is read from a file."""
+    text = StringIO(table.to_csv(index=False))
+    return pd.read_csv(text, keep_default_na=False, na_values=[""])

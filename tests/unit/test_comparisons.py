@@ -6,20 +6,22 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import runs, tables, tuned
+from made_up import digits, runs, tables, tuned
 
 from bnstudy.analysis import comparisons, statistics
 from bnstudy.analysis.comparisons import Choice, Measured, alternatives, sensitivity
 from bnstudy.analysis.hypotheses import (
     ARTICLE,
+    MEAN_TASK,
     MINIBATCHES,
+    NEW_TASK,
     TUNED,
     Comparison,
     all_claims,
     epochs_to,
 )
 from bnstudy.analysis.outcomes import log_ratio, pair_table, with_partner
-from bnstudy.analysis.wording import claims_page, claims_table
+from bnstudy.analysis.wording import claims_page, claims_table, tally, tuning_beside_bn
 from bnstudy.config import members
 from bnstudy.config.models import Study
 
@@ -172,6 +174,27 @@ def test_gradients_and_digits_decide_c4_and_c5(study, analysis):
     rows = primary(table, "C5", TUNED).set_index("of")
     assert rows.direction["dense"] == "higher" and rows.direction["convolutional"] == "not higher"
     assert rows.ratio["interaction"] == pytest.approx(0.8 / 1.3, rel=0.05)
+
+
+def test_mnist1d_is_asked_what_digits_are_and_decides_nothing(study, analysis):
+    """With three times and a third of the epochs; not where there is no such table."""
+    without = tables(runs(analysis), ratios=(0.8, 0.8))
+    tuning = pd.DataFrame({"network": ["dense"], "arm": "none", "rank": 1, "at_edge": True})
+    given = without | {"mnist1d": digits(ratios=(3.0, 1 / 3)), "digits_tuning": tuning}
+    table = comparisons.significance(given, study)
+    rows = table[table.regime == "tuned on MNIST-1D"].set_index("of")
+    assert set(rows.role) == {"exploratory"} and set(rows.claim) == {"C5"}
+    assert list(rows.ratio) == pytest.approx([3, 1 / 3, 1 / 9], rel=0.05)
+    assert list(rows.direction) == ["higher", "not higher", "lower"]
+    assert rows.sentence["dense"].startswith(
+        "Tuned on MNIST-1D: epochs to the validation loss, dense network with BN over without 3.0"
+    )
+    at_edge = comparisons.significance(given | {"mnist1d_tuning": tuning}, study)
+    at_edge = at_edge[at_edge.regime == "tuned on MNIST-1D"].set_index("of").direction
+    assert list(at_edge) == ["not estimable", "not higher", "not estimable"]
+    others = comparisons.significance(without | {"digits_tuning": tuning}, study)
+    pd.testing.assert_frame_equal(primary(table, "C5", TUNED), primary(others, "C5", TUNED))
+    assert not others.regime.str.contains("MNIST").any()
 
 
 # --- censoring ------------------------------------------------------------------------------------
@@ -462,7 +485,9 @@ def test_a_claims_data_are_whole(name, study, analysis):
     made = pd.concat([runs(analysis, arms=("batch", "batch-matched")), tuned(analysis)])
     table = significance(made, study)
     rows = table[(table.claim == claim.name) & (table.role == "primary")]
-    assert len(rows) == len(claim.comparisons) and set(rows.n_pairs) == {12}
+    assert len(rows) == len(claim.comparisons)
+    rows = rows[~rows.regime.isin([MEAN_TASK, NEW_TASK])]  # see test_tasks
+    assert set(rows.n_pairs) == {12}
     assert (rows.direction != "not estimable").all() and rows.sentence.str.endswith(".").all()
 
 
@@ -680,6 +705,7 @@ def test_a_row_says_what_was_compared_and_measured(analysis):
         "arm": "arm",
         "reference": "reference",
         "width": 7,
+        **dict.fromkeys(["task", "inputs", "optimizer", "batch_size", "epochs"]),
         "quantity": "a quantity",
         "column": "a_column",
         "of": "a part",
@@ -820,3 +846,82 @@ def test_the_size_of_an_effect_that_is_not_estimable(analysis, d, spread):
     assert row.pop("sd_log_ratio") == pytest.approx(spread, nan_ok=True)
     assert np.isfinite(row.pop("detectable_ratio")) == (spread > 0)
     assert np.isnan(list(row.values())).all()
+
+
+def test_what_a_rate_does_stands_beside_what_bn_does(study, analysis):
+    """At the article's rate BN halves the epochs; tuned, all need a tenth, and BN four fifths."""
+    usual = runs(analysis, [300])
+    best = {"learning_rate": 0.1, "schedule": "cosine"}
+    chosen = runs(analysis, [300], speed=0.8, tuned_for="epochs_to_0.2258", **best)
+    chosen["epochs_to_0.2258"] /= 10
+    table = significance(pd.concat([usual, chosen], ignore_index=True), study)
+    [line] = tuning_beside_bn(table)
+    row = primary(table, "C1").iloc[0]
+    assert f"from {row.median_reference:,.0f} to {row.median_reference / 10:.3g};" in line
+    assert f"BN's ratio is {row.ratio:.2f}" in line and "0.8" in line.split("rate, and ")[1]
+
+
+def test_the_verdicts_are_counted(study, analysis):
+    table = claims_table(significance(runs(analysis), study), study)
+    first = tally(table)[0]
+    regimes = len(table[table.claim == "C1"])
+    assert first == f"C1, of {regimes} regimes: holds in 1, not estimable in {regimes - 1}."
+
+
+def tuned_at(analysis, seed, **settings):
+    """Ten pairs tuned for the final loss at the width for minibatches."""
+    best = {"learning_rate": 0.1, "schedule": "cosine", "tuned_for": "final_test_loss"}
+    made = runs(analysis, [analysis.minibatches.width], 10, seed=seed, **best | settings)
+    return made.astype({"batch_size": str})
+
+
+def test_an_effect_on_the_loss_that_fades_with_the_budget_is_a_trend(study, analysis):
+    """ln(final) is -0.9, -0.6, -0.3 at 100, 1,000, 10,000 epochs: 0.3 for ten times the budget."""
+    made = [
+        tuned_at(analysis, i, final=np.exp(-0.9 + 0.3 * i), epochs=10 ** (2 + i)) for i in range(3)
+    ]
+    table = significance(pd.concat(made), study)
+    [row] = table[table.quantity.str.endswith("d for ten times the budget")].itertuples()
+    assert np.log(row.ratio) == pytest.approx(0.3, abs=0.05) and row.n_pairs == 10
+    two = significance(pd.concat(made[1:]), study)
+    assert not two.quantity.str.contains("ten times the budget").any()
+
+
+def test_an_excess_that_is_inverse_to_the_batch_size_is_a_trend(study, analysis):
+    """A loss of none times 1 + 100/size: what is above none falls tenfold for ten times the size.
+    The full batch does not count."""
+    points = study.dataset.train_size
+    made = [
+        tuned_at(
+            analysis,
+            size,
+            final=1 + 100 / size,
+            spread=0.001,
+            batch_size=size if size < points else "full",
+            epochs=size * 10,
+        )
+        for size in (10, 100, 250, points)
+    ]
+    table = significance(pd.concat(made), study)
+    [row] = table[table.quantity.str.contains("above none")].itertuples()
+    assert row.ratio == pytest.approx(0.1, rel=0.02) and row.arm == "batch"
+
+
+def test_every_arm_is_compared_with_none_wherever_both_are_tuned(study, analysis):
+    made = pd.concat(
+        [
+            tuned_at(analysis, 1, arms=("batch", "centred")),
+            tuned_at(analysis, 2, optimizer="sgd"),
+            tuned_at(analysis, 3, arms=("scaled",), epochs=300).query("arm == 'scaled'"),
+            tuned_at(analysis, 4, tuned_rank=2, epochs=77),
+            tuned_at(analysis, 5, first=0, epochs=88),
+        ],
+        ignore_index=True,
+    )
+    table = significance(made, study).query("role == 'tuned'")
+    assert list(zip(table.arm, table.optimizer, table.epochs, strict=True)) == [
+        ("batch", "adam", 10_000),
+        ("centred", "adam", 10_000),
+        ("batch", "sgd", 10_000),
+    ]
+    assert set(table.column) == {"final_test_loss"} and set(table.n_pairs) == {10}

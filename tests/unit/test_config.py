@@ -112,6 +112,8 @@ def refusal(config: dict) -> str:
         ("experiments.depth.scales", [1.0, 0], r"depth.scales\[1\] is 0: .*greater than 0"),
         ("experiments.depth.scales", [1.0, 1.0], "depth.scales .*1.0 is duplicated"),
         ("experiments.depth.arm", "none", "experiments.depth.arm: unknown key"),
+        ("experiments.depth_training.depth", [3], r"training.depth is \[3\]: .*integer"),
+        ("experiments.depth_training.learning_rates", [], r"learning_rates is \[\]: .*at least 1"),
         ("experiments.digits.learning_rate", 0.1, "digits.learning_rate: .*mean learning_rates?"),
         ("experiments.digits.learning_rates", [0.1], r"learning_rates is \[0.1\]: .*at least 2"),
         ("experiments.digits.learning_rates", ["1e-2", 0.1], r"rates\[0\] is '1e-2'.*write 0.01"),
@@ -122,8 +124,17 @@ def refusal(config: dict) -> str:
             {"first": 4, "count": 3},
             "digits.seeds and seeds.tuning both hold seed 4;",
         ),
+        ("experiments.mnist1d.seeds", "tuning", "mnist1d.seeds and seeds.tuning both hold seed 0;"),
+        (
+            "experiments.curvature.experiments",
+            ["grid", "gird"],
+            r"curvature.experiments\[1\] is 'gird', no experiment with saved networks; .*grid\?",
+        ),
+        ("experiments.curvature.experiments", ["depth"], r"experiments\[0\] is 'depth', no exp"),
+        ("experiments.curvature.experiments", ["grid", "grid"], "grid is duplicated"),
+        ("experiments.curvature.width", 301, "curvature.width is 301: .*less than or equal to 300"),
+        ("experiments.curvature.points", 1, "curvature.points is 1: .*greater than or equal to 2"),
         ("experiments.new", {}, "experiments.new.arm: missing"),
-        ("experiments.new", None, "experiments.new is None"),
         ("experiments.New", {"arm": "none"}, "experiments.New is 'New': .*pattern"),
         ("experiments.a/b", {"arm": "none"}, "experiments.a/b is 'a/b': .*pattern"),
         ("default_experiments", [], r"default_experiments is \[\]: .*at least 1"),
@@ -251,7 +262,8 @@ def test_the_schema_accepts_the_config_and_is_closed_at_every_level(default_conf
         *members,
         *(f"{member}.additionalProperties" for member in members),
     }
-    assert schema()["$defs"]["Experiments"]["additionalProperties"]["$ref"].endswith("Experiment")
+    one, absent = schema()["$defs"]["Experiments"]["additionalProperties"]["anyOf"]
+    assert one["$ref"].endswith("Experiment") and absent == {"type": "null"}
 
 
 def test_the_settings_survive_json(default_config):
@@ -313,3 +325,20 @@ def test_members_settings_have_the_members_defaults(config):
     assert study.arms["dropout"] == {"rate": 0.1} and study.arms["none"] == {}
     assert study.optimizers["sgd"] == {"momentum": 0.9}
     assert study.diagnostics["features"] == {"saturation": 0.95}
+
+
+def test_an_experiment_that_is_null_is_absent(config):
+    config["experiments"] |= {"wide": None, "depth": None}
+    config["default_experiments"] = ["grid"]
+    study = Study.from_config(config)
+    assert not {"wide", "depth"} & set(study.experiments.names)
+    assert "grid" in study.experiments.names
+
+
+def test_an_experiment_that_is_null_cannot_run_or_tune(config):
+    config["experiments"] |= {"grid": None, "rates": None}
+    with pytest.raises(ConfigError, match=r"default_experiments\[\d\] is 'grid', no experiment"):
+        Study.from_config(config)
+    config["default_experiments"] = ["original", "tuned"]
+    with pytest.raises(ConfigError, match="tuned_by is 'rates', no experiment"):
+        Study.from_config(config)

@@ -5,7 +5,7 @@ from functools import cache, partial
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import digits, experiments, gradients, runs
+from made_up import digits, experiments, gradients, over_epochs, runs
 
 from bnstudy.analysis.comparisons import significance
 from bnstudy.analysis.effects import effects, horizon
@@ -23,7 +23,8 @@ FIGURES = members.names("figures")
 TABLES = {"curves.parquet", "curves_thinned.parquet", "diagnostics.parquet", "experiments.csv"}
 TABLES |= {"runs.csv", "significance.csv", "sensitivity.csv", "claims.csv", "effects.csv"}
 TABLES |= {"tuning.csv", "horizon.csv", "gradients.csv", "digits.csv", "digits_curves.csv"}
-TABLES |= {"digits_tuning.csv", "envelope.csv"}
+TABLES |= {"digits_tuning.csv", "mnist1d.csv", "mnist1d_curves.csv", "mnist1d_tuning.csv"}
+TABLES |= {"depth_training.csv", "curvature.csv", "prediction.csv", "envelope.csv"}
 ARMS = ("batch", "batch-matched", "layer-norm")
 BUDGETS = ((100, 1000), ("full", 10_000), ("full", 300))  # batch size and epochs of tuned runs
 
@@ -41,17 +42,11 @@ def tables(study):
     return cache(partial(made_tables, study))
 
 
-def over_epochs(made, epochs, seed=4):
-    """A row per run and epoch with the settings of the run, as Parquet gives them."""
-    rng = np.random.default_rng(seed)
-    front = ["cell", *SETTINGS]
-    table = made.loc[made.index.repeat(len(epochs)), [*front, "seed"]].reset_index(drop=True)
-    table["epoch"] = np.tile(epochs, len(made))
-    measured = ["mean_abs_z", "saturated_share", "effective_rank"]
-    for column in ("train_loss", "test_loss", *measured):
-        decay = np.tile(np.geomspace(100, 1e-3, len(epochs)), len(made))
-        table[column] = decay * rng.lognormal(0, 0.1, len(table))
-    return table.astype(dict.fromkeys(front, "category"))
+def curvature_of(made):
+    """A row per run and network that was looked at, as read from a table."""
+    table = over_epochs(made, [-1, 0, 9, 99, 999, 9999])
+    columns = {"condition_effective": 1e3 / table.train_loss, "stability": table.saturated_share}
+    return table.assign(**columns).astype(made.dtypes[["cell", *SETTINGS]].to_dict())
 
 
 def minibatch_runs(study, count, size, epochs):
@@ -74,6 +69,25 @@ def task_runs(study, count):
         for inputs in ("plain", "shifted", "stretched")
     ]
     return pd.concat(cells, ignore_index=True).astype({"batch_size": str})
+
+
+def deep_runs(count):
+    """Three quarters of the deep networks without BN train at one rate if σ_w is 2, else none; all
+    with BN do at either rate."""
+    rows = [
+        (
+            scale,
+            norm,
+            rate,
+            s,
+            norm == "batch" or (scale == 2 and rate == 0.01 and s < 0.75 * count),
+        )
+        for scale in (1.0, 2.0, 5.0)
+        for norm in ("none", "batch")
+        for rate in (0.001, 0.01)
+        for s in range(count)
+    ]
+    return pd.DataFrame(rows, columns=["scale", "norm", "learning_rate", "seed", "reached"])
 
 
 def made_tables(study, count):
@@ -102,17 +116,22 @@ def made_tables(study, count):
     steps = pd.DataFrame({"epoch": range(16), "validation_loss": np.geomspace(2, 0.1, 16)})
     of_digits = digits(count)
     made = {"runs": every, "gradients": gradients(count), "digits": of_digits}
+    made["depth_training"] = deep_runs(count)
+    made["mnist1d"] = digits(count, ratios=(0.9, 1.1))
+    on_steps = of_digits[["network", "arm", "seed"]].merge(steps, how="cross")
     tests = significance(made, study)
     return {
         **made,
         "curves_thinned": curves,
         "diagnostics": curves,
         "experiments": named,
-        "digits_curves": of_digits[["network", "arm", "seed"]].merge(steps, how="cross"),
+        "digits_curves": on_steps,
+        "mnist1d_curves": on_steps,
         "significance": tests,
         "claims": claims_table(tests, study),
         "effects": effects(every, named, study),
         "envelope": envelope(rates, study),
+        "curvature": curvature_of(every),
         "horizon": horizon([long[long.width == 10]] if count else [], study, points=5),
     }
 
@@ -142,7 +161,7 @@ def test_figures_name_tables_that_are_made_and_a_caption_that_is_filled(study, n
 
 
 def test_captions_do_without_the_experiments_that_are_absent(config, study):
-    for name in ("depth", "digits"):
+    for name in ("depth", "depth_training", "digits", "mnist1d"):
         del config["experiments"][name]
     config["default_experiments"] = ["grid"]
     without = captions(Study.from_config(config))
@@ -160,6 +179,26 @@ def legend(figure):
     """The texts of a figure's legends and its axes'."""
     found = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
     return [text.get_text() for one in found if one for text in one.get_texts()]
+
+
+def test_deep_networks_are_shown_at_their_best_rate_and_at_each(study, tables):
+    """Of 8 networks 6 train. Clopper-Pearson: 0.349 to 0.968 (binom.test of R)."""
+    [axes] = members.load("figures", "depth_training").draw(tables(8), study).axes
+    none, batch = axes.containers
+    assert list(none.lines[0].get_xdata()) == pytest.approx([1, 2, 5], rel=0.05)
+    assert list(none.lines[0].get_ydata()) == [0, 0.75, 0]
+    assert list(batch.lines[0].get_ydata()) == [1, 1, 1]
+    low, high = none.lines[2][0].get_segments()[1][:, 1]
+    assert (low, high) == pytest.approx((0.349, 0.968), abs=5e-4)
+    thin = [list(line.get_ydata()) for line in axes.lines if line.get_linewidth() == 0.5]
+    assert thin == [[0, 0, 0], [0, 0.75, 0], [1, 1, 1], [1, 1, 1]]
+
+
+@pytest.mark.parametrize(("name", "ratios"), [("digits", (0.8, 0.8)), ("mnist1d", (0.9, 1.1))])
+def test_two_networks_show_the_ratios_of_their_own_images(study, tables, name, ratios):
+    axes = members.load("figures", name).draw(tables(8), study).axes[-1]
+    means = [errors.lines[0].get_xdata()[0] for errors in axes.containers]
+    assert means == pytest.approx(ratios, rel=0.05)
 
 
 @pytest.mark.parametrize("name", ["arms", "features", "settings_ratio"])
@@ -193,6 +232,25 @@ def test_minibatches_and_the_full_batch_at_equal_steps_are_compared(study, table
     full = {"runs": made["runs"].query("batch_size == 'full'")}
     (axes,) = members.load("figures", "batch_size").draw(full, study).axes
     assert "n = 0" in axes.get_title()
+
+
+def test_condition_numbers_of_the_grid_start_with_the_untrained_network(study, tables):
+    """At 0 on an axis that is logarithmic from 1 on; runs at other rates and of other tasks are not
+    shown; a line at 1 where Adam gets unstable."""
+    made = tables(8)["curvature"]
+    made = made[made.width == 10]
+    left, right = members.load("figures", "condition").draw({"curvature": made}, study).axes
+    assert [line.get_color() for line in left.lines] == [
+        style.look(arm).colour for arm in ("none", *ARMS)
+    ]
+    grid = made[(made.learning_rate == 0.001) & (made.task == "article") & (made.arm == "none")]
+    for axes, name in ((left, "condition_effective"), (right, "stability")):
+        line = axes.lines[0]
+        assert list(line.get_xdata()) == [0, 1, 10, 100, 1000, 10_000]
+        medians = grid.groupby("epoch")[name].median()
+        assert list(line.get_ydata()) == pytest.approx(list(medians))
+        assert axes.get_xscale() == "symlog" and axes.get_yscale() == "log"
+    assert list(right.lines[-1].get_ydata()) == [1, 1] and "width 10, n = 8" in left.get_title()
 
 
 @pytest.mark.parametrize("arm", members.names("arms"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import experiments, runs, tables
+from made_up import digits, experiments, runs, tables
 
 from bnstudy.analysis.comparisons import sensitivity, significance
 from bnstudy.analysis.effects import EFFECTS, HORIZON, effects, horizon
@@ -51,9 +51,9 @@ def study_of(config, **analysis):
     return Study.from_config(config)
 
 
-def decided(found, study, probes=True):
-    """The tables on the claims, from `found` runs and made-up probes."""
-    given = tables(found, 12) if probes else {"runs": found}
+def decided(found, study, probes=True, **others):
+    """The tables on the claims, from `found` runs, made-up probes and `others`."""
+    given = (tables(found, 12) if probes else {"runs": found}) | others
     tests = significance(given, study)
     return {
         "runs": found.assign(seconds=12.5),
@@ -111,11 +111,20 @@ def extended(study):
         for arm in ("none", "batch")
         for seed in range(8)
     )
-    return decided(every, study) | {
+    return decided(every, study, mnist1d=digits()) | {
         "experiments": cells,
         "effects": effects(every, cells, study),
         "horizon": horizon([curves], study, points=5),
+        "prediction": prediction(),
     }
+
+
+def prediction():
+    """A correlation over tasks, one over settings that has no arm, one over seeds."""
+    rows = [("tasks", 12, "batch", -0.5), ("settings", 9, None, 0.2), ("seeds", 5, "batch", 0.9)]
+    table = pd.DataFrame(rows, columns=["over", "n", "arm", "correlation"])
+    table["correlation_low"], table["correlation_high"] = -0.9, 0.95
+    return table.assign(condition="condition_effective", when="middle", outcome="final_test_loss")
 
 
 def words(study, of):
@@ -243,6 +252,7 @@ def test_numbers_and_sentences_are_those_of_the_tables(study):
     assert {claim["summary"] for claim in values["claims"]} == set(of["claims"].summary)
     assert [row["width"] for row in values["speed"]] == ["100", "300"]
     assert values["cost"]["minutes"] == f"{12.5 * len(of['runs']) / 60:.3g}"
+    assert values["lines"] == [] and len(words(study, extended(study))["lines"]) == 3
     assert values["versions"] == {"software": ["torch 9.9.9"], "processors": ["Made Up"]}
 
 
@@ -270,7 +280,7 @@ def prose(source: str) -> str:
     return re.sub(r"(==|>|!=|\*) *\d+", " ", source)  # conditions and counts in code
 
 
-LABELS = r"\b[CH][1-5][ab]?\b"  # of claims, hypotheses and their parts
+LABELS = r"\b([CH][1-5][ab]?|MNIST-1D)\b"  # of claims, hypotheses and their parts; a data set
 
 
 def test_no_number_is_typed(study):
@@ -325,8 +335,10 @@ def test_what_lies_beyond_the_default_study_is_said_where_it_was_trained(study, 
     of = extended(study)
     values = words(study, of)
     headings = json.dumps(elements(tmp_path / "paper", figures, values, "heading"))
-    for heading in ("Does more training make them equal?", "Which part of BN?", "Other tasks"):
-        assert heading in headings
+    told = "Does more training make them equal?", "Which part of BN?", "Other tasks", "Why?"
+    assert all(heading in headings for heading in told)
+    assert [row["over"] for row in values["prediction"]] == ["tasks (12)", "settings (9)"]
+    assert values["prediction"][0]["correlation"] == "-0.50 (-0.90 to 0.95)"
     first = values["tasks"][0]
     ratio = np.exp(of["tasks"].query("quantity == 'epochs_to_0.2258'").d)
     assert (first["below"], first["cells"]) == ((ratio < 1 / 1.1).sum(), 12)

@@ -217,10 +217,46 @@ def test_a_scope_asks_for_its_experiments_seeds_a_job_trains_all(config):
 
 def test_experiments_of_their_own_kind_have_no_cells(config):
     plan = plan_of(config)
-    assert {"depth", "digits"} < set(plan.experiments(""))
-    assert not {"depth", "digits"} & {row["experiment"] for row in plan.rows("extended/")}
+    own = {"depth", "depth_training", "digits", "mnist1d", "curvature"}
+    assert own & set(plan.experiments("")) == {"depth", "digits"}
+    assert own < set(plan.experiments("extended/"))
+    assert not own & {row["experiment"] for row in plan.rows("extended/")}
     only = plan_of(config, depth=config["experiments"]["depth"])
     assert not only.cells and only.blocks("") == [] and only.experiments("") == ["depth"]
+
+
+def test_curvature_looks_at_saved_networks_of_its_width_and_seeds(config):
+    """Seeds 2008-2011 in blocks of 10: of one block, of two; not of a cell that another experiment
+    has, nor of tuning seeds, whose networks are not saved."""
+    plan = plan_of(
+        config,
+        wide={"arm": ["none", "batch"], "width": [50, 100], "seeds": {"first": 2000, "count": 20}},
+        few={"arm": "centred", "width": 100, "seeds": {"first": 2000, "count": 10}},
+        fewer={"arm": "scaled", "width": 100, "seeds": {"first": 2000, "count": 8}},
+        other={"arm": "dropout", "width": 100},
+        rates={"arm": "none", "width": 100, "learning_rate": 0.1, "seeds": "tuning"},
+        curvature={
+            "experiments": ["wide", "few", "fewer", "rates"],
+            "seeds": {"first": 2008, "count": 4},
+            "width": 100,
+            "points": 3,
+        },
+    )
+    found = {name: [block.start for block in blocks] for name, blocks in plan.looked_at.items()}
+    both = [2000, 2010]
+    assert found == {"batch-w100": both, "centred-w100": [2000], "none-w100": both}
+    del config["experiments"]["curvature"], config["default_experiments"][-1]
+    assert plan_of(config).looked_at == {}
+
+
+def test_the_cells_that_the_study_looks_at_have_a_partner_without_bn(default_config):
+    """The same but for the arm, so that a ratio of condition numbers can be formed."""
+    plan = plan_of(default_config)
+    cells = [plan.cell(name) for name in plan.looked_at]
+    assert {cell.width for cell in cells} == {100} and len(cells) > 100
+    assert all(replace(cell, arm="none") in cells for cell in cells)
+    seeds = range(2000, 2005)
+    assert all(set(seeds) <= set(plan.seeds(b)) for (b,) in plan.looked_at.values())
 
 
 @pytest.mark.parametrize(
@@ -381,6 +417,25 @@ def test_experiments_vary_one_setting_at_a_time(config):
         "learning_rates": {"learning_rate"},
         "label_noise": {"label_noise"},
         "minibatches": {"batch_size", "epochs"},
+        "narrow_rates": {"learning_rate", "schedule"},
+        "narrow_tuned": {"learning_rate", "schedule", "tuned_for"},
+        "strict_tuned": {"learning_rate", "schedule", "tuned_for"},
+        "budget_rates": {"learning_rate", "schedule", "epochs"},
+        "budget_tuned": {"learning_rate", "schedule", "epochs", "tuned_for"},
+        "size_rates": {"learning_rate", "schedule", "batch_size", "epochs"},
+        "size_tuned": {"learning_rate", "schedule", "batch_size", "epochs", "tuned_for"},
+        "frozen_rates": {"learning_rate", "schedule", "batch_size", "epochs"},
+        "frozen_tuned": {"learning_rate", "schedule", "batch_size", "epochs", "tuned_for"},
+        "layer_norm_rates": {"learning_rate", "schedule", "batch_size", "epochs"},
+        "layer_norm_tuned": {"learning_rate", "schedule", "batch_size", "epochs", "tuned_for"},
+        "task_rates": {"learning_rate", "schedule", "task", "inputs", "epochs"},
+        "task_tuned": {"learning_rate", "schedule", "task", "inputs", "epochs", "tuned_for"},
+        "part_rates": {"learning_rate", "schedule"},
+        "part_tuned": {"learning_rate", "schedule", "tuned_for"},
+        "other_norm_rates": {"learning_rate", "schedule", "epochs"},
+        "other_norm_tuned": {"learning_rate", "schedule", "epochs", "tuned_for"},
+        "sgd_rates": {"learning_rate", "schedule", "optimizer"},
+        "sgd_tuned": {"learning_rate", "schedule", "optimizer", "tuned_for"},
     }
 
 

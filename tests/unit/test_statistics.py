@@ -20,6 +20,7 @@ from bnstudy.analysis.statistics import (
     kaplan_meier,
     performance_profile,
     random_effects,
+    rank_correlation,
     sign_flip,
     sign_flips,
     skewness,
@@ -484,6 +485,54 @@ def test_slopes_are_those_of_least_squares():
     x, values = r.normal(size=5), r.normal(size=(8, 5))
     expected = [np.polyfit(x, row, 1)[0] for row in values]
     np.testing.assert_allclose(slopes(x, values), expected, rtol=1e-10)
+
+
+def test_rank_correlation_is_scipys_with_its_bca_interval():
+    """0.82078 is in scipy's documentation of spearmanr; the interval by resampling spearmanr itself
+    with the same random numbers."""
+    x, y = np.arange(1.0, 6), np.array([5.0, 6, 7, 8, 7])
+    assert rank_correlation(x, y, rng=rng()).estimate == pytest.approx(0.8207826816681233)
+    x = rng(1).normal(size=30)
+    y = x + rng(2).normal(size=30)
+
+    def statistic(x, y, axis):
+        return np.array([stats.spearmanr(a, b).statistic for a, b in zip(x, y, strict=True)])
+
+    def either(x, y, axis=-1):
+        return statistic(np.atleast_2d(x), np.atleast_2d(y), axis).reshape(np.shape(x)[:-1])
+
+    options = {"paired": True, "method": "BCa", "n_resamples": 999, "confidence_level": 0.9}
+    low, high = stats.bootstrap((x, y), either, rng=rng(3), **options).confidence_interval
+    found = rank_correlation(x, y, rng=rng(3), resamples=999, confidence=0.9)
+    assert as_tuple(found) == pytest.approx((stats.spearmanr(x, y).statistic, low, high))
+
+
+def test_rank_correlation_looks_at_ranks_only():
+    """Infinity is the largest; a growing function of either changes nothing."""
+    x, y = np.array([1.0, 2, 3, 4, 5, np.inf]), np.array([2.0, 1, 4, 3, 5, 6])
+    found = rank_correlation(x, y, rng=rng(), resamples=999)
+    same = rank_correlation(np.array([1.0, 2, 3, 4, 5, 6]), np.exp(y), rng=rng(), resamples=999)
+    assert found == same and found.estimate == pytest.approx(1 - 6 * 4 / (6 * 35))  # Σd² = 4
+
+
+def test_rank_correlation_has_no_interval_where_each_point_is_like_the_others():
+    x = np.arange(5.0)
+    for y, estimate in ((x**3, 1), (-x, -1)):
+        found = rank_correlation(x, y, rng=rng(), resamples=999)
+        assert found.estimate == pytest.approx(estimate) and np.isnan([found.low, found.high]).all()
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "reason"),
+    [
+        ([1.0, 2, 3], [1.0, 3, 2], "too few points: 3, 4 needed"),
+        ([1.0, 2, 3, 4], [5.0] * 4, "all values are equal"),
+        ([5.0] * 4, [1.0, 2, 3, 4], "all values are equal"),
+    ],
+)
+def test_no_rank_correlation_without_enough_or_different_values(x, y, reason):
+    with pytest.raises(NotEstimable, match=f"^{reason}$"):
+        rank_correlation(np.array(x), np.array(y), rng=rng())
 
 
 def test_performance_profile_of_four_values():

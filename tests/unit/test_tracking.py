@@ -671,8 +671,8 @@ def start(folder: Path, scope: str = "") -> None:
     study = Study.from_config(read_json(folder / "study.json"))
     plan = Plan(study)
     blocks = [
-        {"place": block.place, "models": len(plan.seeds(block)), "cost": plan.cost(block)}
-        for block in plan.blocks(scope)
+        {"place": b.place, "models": len(plan.seeds(b)), "cost": plan.cost(b), "due": False}
+        for b in plan.blocks(scope)
     ]
     described = {"started": 0, "study": study.model_dump(mode="json"), "blocks": blocks}
     write_json(folder / "logs/plan.json", described)

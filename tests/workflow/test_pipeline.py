@@ -22,7 +22,13 @@ from bnstudy.config.plan import SETTINGS, Plan
 from tests.clone import ROOT, Clone
 from tests.services import wait_until
 
-FIGURES = members.names("figures")
+# Of the default experiments.
+FIGURES = [
+    name
+    for name in members.names("figures")
+    if not {"curvature.csv", "depth_training.csv", "mnist1d.csv"}
+    & set(members.declared("figures", name)["TABLES"])
+]
 SHOWING_FIGURES = {"paper", "claims_page", "track_study"}  # they have figures in them
 TRACKING = {"track_runs", "track_study"}
 BLOCKS = 3 * 2 * 2 + 2  # widths 5 and 8, the attribution at 8: two arms, two blocks; the original
@@ -320,7 +326,7 @@ def test_a_colour_redraws_the_figures_and_trains_nothing(clone, edit):
     edit.replace("src/bnstudy/experiment/arms/none.py", declared["COLOUR"], "#123456")
     planned = clone.planned()
     assert planned["figure"] == len(FIGURES)
-    assert set(planned) <= {"figure", "track_runs", *SHOWING_FIGURES}
+    assert set(planned) <= {"figure", "explorer", "track_runs", *SHOWING_FIGURES}
 
 
 def test_a_diagnostic_trains_nothing(clone, edit):
@@ -374,7 +380,7 @@ def test_editing_the_style_redraws_the_figures_alone(clone, edit):
     edit.append("src/bnstudy/report/style.py")
     planned = clone.planned()
     assert planned["figure"] == len(FIGURES)
-    assert set(planned) <= {"figure", "track_runs", *SHOWING_FIGURES}
+    assert set(planned) <= {"figure", "explorer", "track_runs", *SHOWING_FIGURES}
 
 
 def test_editing_the_paper_sets_it_alone(clone, edit):
@@ -451,10 +457,7 @@ def test_the_extended_study_continues_the_default_one(clone):
     assert "is at the edge of the rates tried" in result.stderr
     pd.testing.assert_frame_equal(shared, default, check_exact=True)
     experiments = read(clone, "experiments.csv", "extended/")
-    assert set(experiments.experiment) == set(plan_of(clone).experiments("extended/")) - {
-        "depth",
-        "digits",
-    }
+    assert set(experiments.experiment) == set(plan_of(clone).study.experiments.training)
     effects = read(clone, "effects.csv", "extended/")
     assert {"batch", "dropout"} <= set(effects.arm) and effects.ratio.notna().any()
     assert clone.planned("extended") == clone.planned() == {}
@@ -466,7 +469,7 @@ def test_a_reanalysis_of_what_was_published_finds_the_same(clone):
     place = ["--snakefile", "reanalysis.smk", "--directory", "again"]
     result = clone.snakemake(*place, *wanted)
     assert result.returncode == 0, result.stderr[-3000:]
-    assert "Verdicts that differ from the published ones:\n  none" in result.stdout
+    assert "No verdict differs from the published ones." in result.stderr
     for file in [*wanted, "results/tables/significance.csv"]:
         assert (clone.folder / "again" / file).read_bytes() == (clone.folder / file).read_bytes()
 
@@ -486,6 +489,8 @@ def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[st
             return {("arms", cell.arm), ("tasks", cell.task), ("optimizers", cell.optimizer)}
         case "depth":
             return {("tasks", "article")}
+        case "depth_training":
+            return {("tasks", "article"), ("optimizers", "adam")}
         case "diagnostic":
             cell = next(c for c in plan.cells if c.name == wildcards["cell"])
             every = {("diagnostics", name) for name in members.names("diagnostics")}
@@ -508,6 +513,7 @@ def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[st
 STORING = ("experiment/arms/", "experiment/layers", "tracking/artifacts")
 STANDS_FOR = {
     "train": ("experiment/tasks/", "cuda_kernels"),  # the latter is for devices that are GPUs
+    "depth_training": "cuda_kernels",
     "diagnostic": "experiment/tasks/",
     "track_runs": STORING,
     "track_study": STORING,
@@ -519,6 +525,7 @@ TRAINED_BEFORE = ("experiment/arms/", "experiment/optimizers/")
 MEMBERS = tuple(f"{folder}/" for folder in members.KINDS.values())
 DECLARED = {
     "figure": "experiment/arms/",
+    "explorer": "experiment/arms/",
     "paper": ("experiment/arms/", "analysis/diagnostics/"),
     "track_runs": MEMBERS,
     "track_study": MEMBERS,

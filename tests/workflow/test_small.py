@@ -5,10 +5,11 @@ import pytest
 
 from tests.clone import Clone
 
-# All of a study but the report's pages and the run `study` in MLflow.
+# All of a study but the page of the claims and the run `study` in MLflow.
 TARGETS = [
     "results/paper.pdf",
     "results/claims.md",
+    "results/explorer.html",
     "results/tables/horizon.csv",
     "results/tables/curves_thinned.parquet",
     "results/tracking/runs.json",

@@ -1,7 +1,8 @@
 """Statistics of a scope: from its tables to tests, effects and the verdicts on the claims.
 
 Needs: results/<scope>tables. Makes there: significance.csv, sensitivity.csv, effects.csv,
-tasks.csv, associations.csv, claims.csv; and results/<scope>claims.md.
+tasks.csv, associations.csv, prediction.csv (where there is a curvature.csv), claims.csv; and
+results/<scope>claims.md.
 """
 
 
@@ -54,6 +55,30 @@ rule effects:
         arm_settings=STUDY.arms,
     script:
         "../scripts/effects.py"
+
+
+rule prediction:
+    """Correlate ratios of condition numbers with BN's effects."""
+    input:
+        runs="results/{scope}tables/runs.csv",
+        curvature="results/{scope}tables/curvature.csv",
+    output:
+        table="results/{scope}tables/prediction.csv",
+    log:
+        "logs/{scope}prediction.log",
+    benchmark:
+        "results/benchmarks/{scope}prediction.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        code=code("prediction.py"),
+        study=SETTINGS,
+    script:
+        "../scripts/prediction.py"
 
 
 rule claims:

@@ -15,7 +15,7 @@ from bnstudy.config.checks import ConfigError, retyped
 from bnstudy.config.code import digest
 from bnstudy.config.models import Study, StudySettings
 from bnstudy.config.plan import SCOPES, Plan
-from bnstudy.report.captions import TABLES, captions
+from bnstudy.report.captions import LONG, TABLES, captions
 
 update_config(config, retyped(workflow.config_settings.config))
 
@@ -45,9 +45,14 @@ FORMATS = ["pdf", "svg", "png"]
 # Tables of the experiments of their own kind: the experiment that makes each.
 OWN_TABLES = {
     "gradients": "depth",
+    "depth_training": "depth_training",
     "digits": "digits",
     "digits_curves": "digits",
     "digits_tuning": "digits",
+    "mnist1d": "mnist1d",
+    "mnist1d_curves": "mnist1d",
+    "mnist1d_tuning": "mnist1d",
+    "curvature": "curvature",
 }
 # The columns of all diagnostics, and what they mean.
 DIAGNOSED = {
@@ -111,6 +116,13 @@ def cell_files(name):
     ]
 
 
+def looked_at_files(name):
+    """The file `name` of every block of the wildcards' cell at which `curvature` looks."""
+    return lambda wildcards: [
+        f"results/runs/{block.place}/{name}" for block in PLAN.looked_at[wildcards.cell]
+    ]
+
+
 def study_of(wildcards):
     """What the report calls the scope."""
     return "extended" if wildcards.scope else "default"
@@ -167,6 +179,7 @@ def tables_of(scope):
         "tasks.csv",
         "associations.csv",
         "versions.csv",
+        *(["prediction.csv"] if "curvature" in own else []),
     ]
 
 
@@ -194,12 +207,13 @@ def made_in(scope, *, tracked):
     A failed job takes its old files away; were they not asked for, Snakemake would not miss them,
     and leave what was once made from them as it is.
     """
-    pages = [t.removesuffix(".csv") for t in tables_of(scope) if t.endswith(".csv")]
     shared = [
         f"results/runs/{experiment}/{table}.csv"
         for table, experiment in OWN_TABLES.items()
         if experiment in PLAN.experiments(scope)
     ]
+    if "curvature" in PLAN.experiments(scope):
+        shared += [f"results/curvature/{cell}.csv" for cell in PLAN.looked_at]
     files = [
         *(f"diagnostics/{cell}.parquet" for cell in saved_cells(scope)),
         *(f"tables/{table}" for table in tables_of(scope)),
@@ -210,7 +224,7 @@ def made_in(scope, *, tracked):
         ),
         "claims.md",
         "claims.html",
-        *(f"pages/{page}.html" for page in pages),
+        "explorer.html",
         "paper.pdf",
         *(["tracking/runs.json", "tracking/study.json"] if tracked else []),
     ]
@@ -251,13 +265,13 @@ def tried_files(cell, name):
 
 
 def own(name):
-    """Settings of one of the two experiments, without its seeds; nothing where a study lacks it."""
+    """Settings of an experiment of its own kind, without its seeds; nothing where a study lacks it."""
     experiment = getattr(STUDY.experiments, name)
     return experiment.model_dump(exclude={"seeds"}) if experiment else {}
 
 
 def own_seeds(name):
-    """The seeds of one of the two experiments."""
+    """The seeds of an experiment of its own kind."""
     experiment = getattr(STUDY.experiments, name)
     return list(STUDY.seeds_of(experiment)) if experiment else []
 
@@ -270,8 +284,28 @@ def tested_tables(scope):
         "gradients.csv",
         "digits.csv",
         "digits_tuning.csv",
+        "mnist1d.csv",
+        "mnist1d_tuning.csv",
     ]
     return [table for table in read if table in tables_of(scope)]
+
+
+def told_tables(scope):
+    """The tables that the paper tells of, as far as a scope has them."""
+    names = (
+        "claims",
+        "significance",
+        "sensitivity",
+        "runs",
+        "experiments",
+        "effects",
+        "horizon",
+        "tasks",
+        "associations",
+        "prediction",
+        "versions",
+    )
+    return [f"{name}.csv" for name in names if f"{name}.csv" in tables_of(scope)]
 
 
 def warn_of_edges():
@@ -324,13 +358,21 @@ def study_artifacts(scope):
     ]
 
 
+def due_blocks():
+    """The places of the blocks that this run trains."""
+    return {
+        BLOCK.format(**job.wildcards_dict)
+        for job in workflow.dag.needrun_jobs()
+        if job.rule.name == "train"
+    }
+
+
 WATCHERS = []  # of this run: one, or none
 
 
 def start_watching():
     """Log finished blocks to MLflow beside the training; called by onstart, in training.smk."""
-    training = any(job.rule.name == "train" for job in workflow.dag.needrun_jobs())
-    if not (workflow.is_main_process and STUDY.mlflow.enabled and training):
+    if not (workflow.is_main_process and STUDY.mlflow.enabled):
         return
     command = [sys.executable, "-m", "bnstudy.commands", "watch"]
     places = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]

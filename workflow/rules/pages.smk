@@ -1,8 +1,8 @@
-"""Pages for the report: the claims and the tables of a scope as HTML.
+"""Pages: the claims for the report, and the explorer.
 
 Needs: results/<scope>claims.md, tables, figures. Makes: results/<scope>claims.html and
-results/<scope>pages/<table>.html. The report itself is no rule: `snakemake --report
-results/report.html` collects what the rules mark for it.
+results/<scope>explorer.html. The report itself is no rule: `snakemake --report results/report.html`
+collects what the rules mark for it.
 """
 
 
@@ -38,32 +38,30 @@ rule claims_page:
         "../scripts/claims_page.py"
 
 
-rule table_page:
-    """A table as a page."""
+rule explorer:
+    """Claims, curves and tables as one page that opens without a network."""
     input:
-        table="results/{scope}tables/{table}.csv",
-    output:
-        page=report(
-            "results/{scope}pages/{table}.html",
-            caption="../report/table.rst",
-            category="Tables",
-            labels=lambda wildcards: {
-                "study": study_of(wildcards),
-                "table": TABLES[wildcards.table].title,
-            },
+        template=os.path.relpath(ROOT / "src/bnstudy/report/explorer.html"),
+        tables=in_scope(
+            "tables",
+            lambda scope: [
+                t for t in tables_of(scope) if Path(t).stem in TABLES.keys() - LONG
+            ],
         ),
+        curves="results/{scope}tables/curves_thinned.parquet",
+    output:
+        page="results/{scope}explorer.html",
     log:
-        "logs/{scope}pages/{table}.log",
-    wildcard_constraints:
-        table="[a-z_]+",
+        "logs/{scope}explorer.log",
     conda:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=500,
-        runtime=5,
+        mem_mb=2000,
+        runtime=10,
     params:
-        code=code("table_page.py"),
-        caption=lambda wildcards: list(TABLES[wildcards.table]),
+        code=code("explorer.py"),
+        looks=[members.declared("arms", name) for name in members.names("arms")],
+        study=SETTINGS,
     script:
-        "../scripts/table_page.py"
+        "../scripts/explorer.py"

@@ -12,24 +12,7 @@ rule paper:
     """Set the paper: every number in it from the tables, or from the settings."""
     input:
         source=PAPER_SOURCE,
-        tables=in_scope(
-            "tables",
-            [
-                f"{table}.csv"
-                for table in (
-                    "claims",
-                    "significance",
-                    "sensitivity",
-                    "runs",
-                    "experiments",
-                    "effects",
-                    "horizon",
-                    "tasks",
-                    "associations",
-                    "versions",
-                )
-            ],
-        ),
+        tables=in_scope("tables", told_tables),
         figures=in_scope(
             "figures",
             lambda scope: [f"{figure}.pdf" for figure in figures_of(scope)],

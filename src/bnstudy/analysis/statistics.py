@@ -9,6 +9,7 @@ where its own formula would give a number: so the tests and intervals of one com
 estimable together or not at all.
 """
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -32,6 +33,7 @@ Share = Float64[np.ndarray, " limit"]
 # Two numbers computed in different orders count as equal where they differ by less than this share
 # of the largest one around.
 _ROUNDING = 1e-12
+FEWEST_POINTS = 4  # of a rank correlation: with three it is one of four numbers
 
 
 class NotEstimable(ValueError):
@@ -316,20 +318,59 @@ def slopes(
     return values @ centred / (centred @ centred)
 
 
+def rank_correlation(
+    x: Num[np.ndarray, " point"],
+    y: Num[np.ndarray, " point"],
+    *,
+    rng: np.random.Generator,
+    resamples: int = 9999,
+    confidence: float = 0.95,
+) -> Interval:
+    """Spearman's rank correlation of x and y with its BCa bootstrap interval, both by scipy.
+
+    Points are resampled, pairs of x and y together; a resample all of whose x or y are equal has no
+    correlation, which counts as 0. BCa has no interval, NaN here, where leaving out any one point
+    makes the same difference, such as none where the correlation is perfect. Raises NotEstimable:
+    fewer than FEWEST_POINTS, or all x or all y equal.
+    """
+    if len(x) < FEWEST_POINTS:
+        raise NotEstimable(f"too few points: {len(x)}, {FEWEST_POINTS} needed")
+    if np.ptp(stats.rankdata(x)) == 0 or np.ptp(stats.rankdata(y)) == 0:
+        raise NotEstimable("all values are equal")
+    options: Any = {"n_resamples": resamples, "confidence_level": confidence, "rng": rng}
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        found = stats.bootstrap((x, y), _spearman, paired=True, method="BCa", **options)
+    return Interval(float(_spearman(x, y)), *map(float, found.confidence_interval))
+
+
+def _spearman(x: Any, y: Any, axis: int = -1) -> Any:
+    """Correlation of the ranks along an axis; 0 where there is none."""
+    mean = (x.shape[axis] + 1) / 2
+    x, y = (stats.rankdata(values, axis=axis) - mean for values in (x, y))
+    scale = np.sqrt((x**2).sum(axis=axis) * (y**2).sum(axis=axis))
+    return (x * y).sum(axis=axis) / np.where(scale > 0, scale, 1.0)
+
+
 def performance_profile(
     values: Num[np.ndarray, " run"], limits: Num[np.ndarray, " limit"], confidence: float = 0.95
 ) -> tuple[Share, Share, Share]:
     """Share of `values` at or below each of `limits`, and its interval.
 
-    The score distribution of Agarwal et al. 2021 (rliable), with the exact (Clopper-Pearson)
-    interval of a share, pointwise, by statsmodels. A value that is not finite is above every limit.
+    The score distribution of Agarwal et al. 2021 (rliable), with the interval of `share`,
+    pointwise. A value that is not finite is above every limit.
     """
     values = np.asarray(values, dtype=float)
     if not values.size:
         raise NotEstimable("no values")
-    count = (values[:, None] <= limits).sum(axis=0)
-    low, high = proportion_confint(count, values.size, alpha=1 - confidence, method="beta")
-    return count / values.size, low, high
+    return share((values[:, None] <= limits).sum(axis=0), values.size, confidence)
+
+
+def share(count: Any, total: int, confidence: float = 0.95) -> tuple[Share, Share, Share]:
+    """`count` of `total`, and its exact (Clopper-Pearson) interval, by statsmodels."""
+    count = np.asarray(count)
+    low, high = proportion_confint(count, total, alpha=1 - confidence, method="beta")
+    return count / total, low, high
 
 
 def kaplan_meier(

@@ -23,6 +23,7 @@ from bnstudy.analysis.outcomes import (
 )
 from bnstudy.config.models import StudySettings
 
+FEWEST = 3  # values of a setting: two make a line of any two numbers
 Trend = tuple[Comparison, LogRatios]  # what changes; its slopes
 
 
@@ -30,7 +31,7 @@ def trends(claims: Sequence[Claim], runs: pd.DataFrame, study: StudySettings) ->
     """All of them, each for ten times a setting."""
     return [
         *_over_widths(claims, grid_runs(runs, study), study),
-        _over_budgets(runs, study),
+        *_over_budgets(runs, study),
         *_over_batch_sizes(runs, study),
     ]
 
@@ -49,8 +50,9 @@ def _over_widths(claims: Sequence[Claim], grid: pd.DataFrame, study: StudySettin
     return found
 
 
-def _over_budgets(runs: pd.DataFrame, study: StudySettings) -> Trend:
-    """d of tuned final losses with the full batch, at the width for minibatches."""
+def _over_budgets(runs: pd.DataFrame, study: StudySettings) -> list[Trend]:
+    """d of tuned final losses with the full batch, at the width for minibatches, if it was trained
+    with three budgets or more."""
     settings = _tuned(study)
     cells = runs[at_settings(runs, study, settings | {"batch_size": "full"})]
     cells = cells[cells.seed.isin(study.study_seeds)]
@@ -59,12 +61,15 @@ def _over_budgets(runs: pd.DataFrame, study: StudySettings) -> Trend:
         epochs: _d(with_partner(budget, TREATMENT), loss)
         for epochs, budget in cells.groupby("epochs")
     }
-    return _trend(loss, "d for ten times the budget", by_budget, settings)
+    if len(by_budget) < FEWEST:
+        return []
+    return [_trend(loss, "d for ten times the budget", by_budget, settings)]
 
 
 def _over_batch_sizes(runs: pd.DataFrame, study: StudySettings) -> list[Trend]:
     """The logarithm of what the tuned final loss of an arm is above that of none, at equal numbers
-    of steps; full batches have nothing above and are left out."""
+    of steps, if it was trained with three sizes or more; full batches have nothing above and are
+    left out."""
     cells, found = by_batch_size(runs, study), []
     cells = cells[cells.samples < study.dataset.train_size]
     for arm in (arm for arm in dict.fromkeys(cells.arm) if arm != REFERENCE):
@@ -75,7 +80,8 @@ def _over_batch_sizes(runs: pd.DataFrame, study: StudySettings) -> list[Trend]:
             with np.errstate(invalid="ignore", divide="ignore"):
                 above[samples] = np.log(pairs[arm] - pairs[REFERENCE])
         words = "ln of what it is above none, for ten times the batch size"
-        found.append(_trend(loss, words, above, _tuned(study)))
+        if len(above) >= FEWEST:
+            found.append(_trend(loss, words, above, _tuned(study)))
     return found
 
 
@@ -97,6 +103,6 @@ def _trend(
     of them; none where that has fewer than three values."""
     quantity = f"{comparison.quantity}: {words}"
     whole, slopes = pd.DataFrame(by_x).dropna(), np.empty(0)
-    if len(whole.columns) > 2:
+    if len(whole.columns) >= FEWEST:
         slopes = statistics.slopes(np.log10(whole.columns.to_numpy(float)), whole.to_numpy())
     return replace(comparison, quantity=quantity, settings=settings, allows=()), slopes

@@ -6,10 +6,11 @@ from typing import Any
 import pandas as pd
 
 from bnstudy.analysis.decisions import NOT_ESTIMABLE, OPEN, decide
-from bnstudy.analysis.hypotheses import MEAN_TASK, NEW_TASK, all_claims
-from bnstudy.analysis.outcomes import each_row
+from bnstudy.analysis.hypotheses import ARTICLE, MEAN_TASK, NEW_TASK, TUNED, all_claims
+from bnstudy.analysis.outcomes import REFERENCE, each_row
 from bnstudy.config.models import StudySettings
 
+RATES_MATTER = ("C1", "C2")  # the claims on what a learning rate is chosen for
 VERDICTS = ("holds", "fails", OPEN, NOT_ESTIMABLE)  # as a summary names them
 
 
@@ -87,6 +88,35 @@ def _short(row: Any) -> str:
     return f"{where}{row.quantity}: ratio {number}"
 
 
+def tuning_beside_bn(tests: pd.DataFrame) -> list[str]:
+    """What choosing the rate does to the network without BN, beside what BN does: a sentence for
+    each quantity of significance.csv that decides as the article ran it and tuned."""
+    primary = tests[(tests.role == "primary") & (tests.reference == REFERENCE)]
+    both = primary[primary.regime == ARTICLE].merge(
+        primary[primary.regime == TUNED],
+        on=["claim", "column", "arm", "width", "quantity"],
+        suffixes=("", "_tuned"),
+    )
+    both = both.dropna(subset=["ratio", "ratio_tuned"])
+    return [
+        f"{_capital(row.quantity)}, width {row.width:g}: choosing rate and schedule takes the "
+        f"median without BN from {plain(row.median_reference)} to "
+        f"{plain(row.median_reference_tuned)}; BN's ratio is {row.ratio:.2f} at the article's "
+        f"rate, and {row.ratio_tuned:.2f} where both arms choose."
+        for row in each_row(both[both.claim.isin(RATES_MATTER)])
+    ]
+
+
+def tally(claims: pd.DataFrame) -> list[str]:
+    """Of each claim in claims.csv, how many of its regimes have which verdict."""
+    lines = []
+    for claim, rows in claims.groupby("claim", sort=False):
+        counts = rows.verdict.value_counts()
+        parts = [f"{verdict} in {counts[verdict]}" for verdict in VERDICTS if verdict in counts]
+        lines.append(f"{claim}, of {len(rows)} regimes: {', '.join(parts)}.")
+    return lines
+
+
 def claims_page(
     table: pd.DataFrame, sensitivity: pd.DataFrame, captions: Mapping[str, tuple[str, str]]
 ) -> str:
@@ -157,6 +187,11 @@ def interval(row: Any) -> str:
 def _bound(row: Any) -> str:
     bound = getattr(row, "bound", "")
     return "" if pd.isna(bound) or not bound else f"{bound} "
+
+
+def plain(value: float) -> str:
+    """Three significant digits, none after the point from 100 on."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def p_text(value: float, at_floor: bool = False) -> str:

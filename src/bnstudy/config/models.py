@@ -272,13 +272,32 @@ class Depth(Section):
         return self
 
 
+class DepthTraining(Section):
+    """The experiment `depth_training`: which deep tanh stacks train."""
+
+    seeds: SeedChoice = "study"
+    width: Width = Field(description="units of every hidden layer")
+    depth: int = Field(ge=2, le=1000, description="hidden layers")
+    scales: Choices[PositiveFloat] = Field(description="σ_w of weights from N(0, σ_w²/inputs)")
+    learning_rates: Annotated[Values, Field(min_length=1)] = Field(description="of Adam")
+    points: int = Field(ge=2, le=10_000, description="training points")
+    epochs: Epochs = Field(description="budget")
+    threshold: PositiveFloat = Field(description="train loss per sample to reach")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "DepthTraining":
+        _refuse_too_many(self.width**2 * self.depth, "weights (width² × depth)")
+        return self
+
+
 class Digits(Section):
-    """The experiment `digits`: a dense and a convolutional network on 8 × 8 digits."""
+    """The experiments `digits`, on 8 × 8 digits, and `mnist1d`, on MNIST-1D: a dense and a
+    convolutional network."""
 
     seeds: SeedChoice = "study"
     widths: Layers = Field(description="units of the dense network's hidden layers")
     channels: Layers = Field(description="channels of the convolutional network's layers")
-    validation_share: float = Field(ge=0.05, le=0.5, description="of the 1797 images")
+    validation_share: float = Field(ge=0.05, le=0.5, description="of all images")
     batch_size: int = Field(ge=2, le=800, description="images per minibatch")
     learning_rates: Annotated[Values, Field(min_length=2)] = Field(
         description="the tuning seeds choose one of them for each network and arm"
@@ -297,16 +316,46 @@ class Digits(Section):
         return self
 
 
+class Curvature(Section):
+    """The experiment `curvature`: how well conditioned the loss is at saved networks of others."""
+
+    experiments: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)] = Field(
+        description="experiments whose saved networks are looked at"
+    )
+    seeds: SeedChoice = "study"
+    width: int = Field(gt=0, le=300, description="of the networks; the cost grows as its cube")
+    points: int = Field(
+        ge=2, le=1000, description="saved epochs, first and last included, beside the untrained"
+    )
+
+
 ExperimentName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=60)]
 
 
-class Experiments(BaseModel):
-    """Experiments by name. Two train other networks; the rest are products of settings."""
+def _or_null(schema: dict[str, Any]) -> None:
+    """In the schema for editors an experiment may be null."""
+    schema["additionalProperties"] = {"anyOf": [schema["additionalProperties"], {"type": "null"}]}
 
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+
+class Experiments(BaseModel):
+    """Experiments by name. Some train other networks, one looks at saved ones; the rest are
+    products of settings. One that is null is absent: so a file of changes takes it away."""
+
+    model_config = ConfigDict(
+        extra="allow", strict=True, frozen=True, allow_inf_nan=False, json_schema_extra=_or_null
+    )
     __pydantic_extra__: dict[ExperimentName, Experiment]
     depth: Depth | None = None
+    depth_training: DepthTraining | None = None
     digits: Digits | None = None
+    mnist1d: Digits | None = None
+    curvature: Curvature | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_absent_ones(cls, given: Any) -> Any:
+        named = isinstance(given, Mapping)
+        return {name: one for name, one in given.items() if one is not None} if named else given
 
     @property
     def training(self) -> dict[str, Experiment]:
@@ -316,7 +365,7 @@ class Experiments(BaseModel):
     @property
     def names(self) -> list[str]:
         """All of them."""
-        own = [name for name in ("depth", "digits") if getattr(self, name) is not None]
+        own = [name for name in type(self).model_fields if getattr(self, name) is not None]
         return [*self.training, *own]
 
 
@@ -552,27 +601,41 @@ class Study(StudySettings):
                     self.resolved(settings, f"experiments.{name}")
             if experiment.tuned_by:
                 self._check_tuning(name, experiment)
-        digits = self.experiments.digits
-        if digits and (seed := _shared(self.seeds_of(digits), self.seeds.tuning.range)) is not None:
-            raise ValueError(
-                f"experiments.digits.seeds and seeds.tuning both hold seed {seed}; a seed that "
-                "chose a rate must not test it: move one of them"
-            )
+        for name in ("digits", "mnist1d"):
+            own = getattr(self.experiments, name)
+            if own and (seed := _shared(self.seeds_of(own), self.seeds.tuning.range)) is not None:
+                raise ValueError(
+                    f"experiments.{name}.seeds and seeds.tuning both hold seed {seed}; a seed that "
+                    "chose a rate must not test it: move one of them"
+                )
+        curvature, known = self.experiments.curvature, list(self.experiments.training)
+        for index, name in enumerate(curvature.experiments if curvature else []):
+            if name not in known:
+                raise ValueError(
+                    f"experiments.curvature.experiments[{index}] is {name!r}, no experiment with "
+                    f"saved networks; {unknown(name, known)}"
+                )
         self._check_sources()
         return self
 
     def _check_sources(self) -> None:
-        """Whether each tuned cell is tuned by one experiment."""
+        """Whether the same was tried for each tuned cell, whoever names it."""
+        training = self.experiments.training
         sources: dict[tuple[Any, ...], str] = {}
-        for name, experiment in self.experiments.training.items():
+        for name, experiment in training.items():
             for settings in self.combinations(experiment) if experiment.tuned_by else ():
                 cell = tuple(sorted(self.resolved(settings, name).items()))
-                source = sources.setdefault(cell, str(experiment.tuned_by))
-                if source != experiment.tuned_by:
+                ours = str(experiment.tuned_by)
+                theirs = sources.setdefault(cell, ours)
+                if self._tried(training[theirs]) != self._tried(training[ours]):
                     raise ValueError(
-                        f"experiments.{name}.tuned_by is {experiment.tuned_by!r}, but {source} "
-                        "tunes a cell of it as well; name one of them in both"
+                        f"experiments.{name}.tuned_by is {ours!r}, but {theirs} tunes a cell of "
+                        "it as well, with other rates, schedules or seeds; name one of them in both"
                     )
+
+    def _tried(self, tuning: Experiment) -> tuple[Any, ...]:
+        """What an experiment tries for each cell that it tunes, and on which seeds."""
+        return tuning.learning_rate, tuning.schedule, self.seeds_of(tuning)
 
     def _check_tuning(self, name: str, experiment: Experiment) -> None:
         """Whether the experiment that tunes another one can."""
@@ -643,7 +706,9 @@ class Study(StudySettings):
                 )
         return self
 
-    def seeds_of(self, experiment: Experiment | Depth | Digits) -> range:
+    def seeds_of(
+        self, experiment: Experiment | Depth | DepthTraining | Digits | Curvature
+    ) -> range:
         """The seeds of an experiment, ascending."""
         named = {"study": self.seeds.study, "tuning": self.seeds.tuning}
         seeds = experiment.seeds

@@ -9,6 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from bnstudy.config import members
@@ -159,6 +160,20 @@ class Plan:
             if experiment.seeds != "tuning" and self._within(block.start, [seeds]):
                 return self.study.snapshots.points
         return 0
+
+    @cached_property
+    def looked_at(self) -> dict[str, list[Block]]:
+        """The blocks whose saved networks `curvature` looks at, by their cells' names."""
+        wanted = self.study.experiments.curvature
+        if wanted is None:
+            return {}
+        seeds, found = set(self.study.seeds_of(wanted)), {}
+        for cell, asked in self.cells.items():
+            if cell.width == wanted.width and asked.keys() & set(wanted.experiments):
+                starts = self._starts(asked.values())
+                blocks = [b for b in (Block(cell, s) for s in starts) if self.snapshots(b)]
+                found[cell.name] = [b for b in blocks if seeds.intersection(self.seeds(b))]
+        return {name: blocks for name, blocks in found.items() if blocks}
 
     def job_settings(self, cell: Cell) -> dict[str, Any]:
         """All settings of a training job, but for what is chosen for a tuned one. What an arm does

@@ -18,7 +18,7 @@ import typst
 from bnstudy.analysis.hypotheses import ARTICLE
 from bnstudy.analysis.infimum import infimum
 from bnstudy.analysis.outcomes import REFERENCE, TREATMENT, by_batch_size, each_row, grid_runs
-from bnstudy.analysis.wording import changes, interval, p_text
+from bnstudy.analysis.wording import changes, interval, p_text, plain, tally, tuning_beside_bn
 from bnstudy.config import members
 from bnstudy.config.models import StudySettings
 from bnstudy.files import write_json
@@ -52,7 +52,8 @@ def contents(
     """What the paper prints, ready to be set: texts, and the settings as they are.
 
     `tables`: claims, significance, sensitivity, runs, experiments, effects, horizon, tasks,
-    associations and versions of a scope; `settings`: the study's, as plain values.
+    associations, versions and, where there is one, prediction of a scope; `settings`: the study's,
+    as plain values.
     """
     study = StudySettings(**{name: settings[name] for name in StudySettings.model_fields})
     tests, runs = tables["significance"], tables["runs"]
@@ -74,11 +75,15 @@ def contents(
         "inside": _tests(at_widths[at_widths.claim == "C3"]),
         "diagnostics": _diagnostics(grid[grid.width == study.analysis.primary.width]),
         "trends": _tests(tests[tests.role == "trend"]),
+        "tuning": tuning_beside_bn(tests),
+        "tally": tally(tables["claims"]),
         "tuned": _tuned(tests, study),
         "tasks": _tasks(tables["tasks"], study),
         "associations": _associations(tables["associations"]),
+        "prediction": _prediction(tables.get("prediction", pd.DataFrame())),
         "arms": _arms(tests, study.analysis.primary.threshold),
         "sensitivity": _sensitivity(tables["sensitivity"]),
+        "lines": list(tests[tests.regime.str.endswith("MNIST-1D")].sentence),
         "tuned_runs": int((runs.tuned_for != study.reference["tuned_for"]).sum()),
         "infimum": [[f"{e:g}", f"{loss:.2g}"] for e, loss in infimum().items()],
         "runs": {"trained": len(runs), "diverged": int((runs.status == "diverged").sum())},
@@ -250,6 +255,25 @@ def _associations(table: pd.DataFrame) -> Rows:
     ]
 
 
+def _prediction(table: pd.DataFrame) -> Rows:
+    """How ratios of condition numbers go with BN's effects, over tasks and over settings."""
+    if table.empty:
+        return []
+    rows = table[table.over.isin(["tasks", "settings"])].dropna(subset="correlation")
+    return [
+        {
+            "over": f"{row.over} ({row.n:g})",
+            "of": "–" if pd.isna(row.arm) else row.arm,
+            "condition": row.condition.replace("_", " "),
+            "when": row.when,
+            "outcome": row.outcome.replace("_", " "),
+            "correlation": f"{row.correlation:.2f} ({row.correlation_low:.2f} to "
+            f"{row.correlation_high:.2f})",
+        }
+        for row in each_row(rows)
+    ]
+
+
 def _diagnostics(runs: pd.DataFrame) -> Rows:
     """Medians over the runs of every diagnostic at the end of training, without BN and with it."""
     meanings: dict[str, str] = {}
@@ -337,6 +361,4 @@ def _versions(versions: pd.DataFrame) -> dict[str, list[str]]:
 
 def _number(value: float) -> str:
     """Three significant digits."""
-    if pd.isna(value):
-        return "–"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return "–" if pd.isna(value) else plain(value)

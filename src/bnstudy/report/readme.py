@@ -13,7 +13,7 @@ import yaml
 
 from bnstudy.analysis.hypotheses import LOWER
 from bnstudy.analysis.outcomes import REFERENCE, TREATMENT, each_row, has_settings
-from bnstudy.analysis.wording import interval
+from bnstudy.analysis.wording import interval, tuning_beside_bn
 from bnstudy.config.models import Study
 from bnstudy.config.plan import SCOPES
 from bnstudy.files import atomic, read_csv, read_parquet
@@ -38,6 +38,7 @@ def parts(root: Path) -> dict[str, str]:
         "findings": "\n".join(
             [
                 *findings(root / "published" / "tables"),
+                *beside(widest(root / "published")),
                 *caveats(widest(root / "published"), study_of(root)),
             ]
         ),
@@ -70,6 +71,11 @@ def findings(tables: Path) -> list[str]:
     """A line on each claim: where it holds, where it fails."""
     claims = read_csv(tables / "claims.csv").drop_duplicates("claim")
     return [f"- **{row.claim}.** “{row.words}”: {row.summary}" for row in each_row(claims)]
+
+
+def beside(tables: Path) -> list[str]:
+    """A line on what choosing the rate does beside BN."""
+    return [f"- Rates: {' '.join(tuning_beside_bn(read_csv(tables / 'significance.csv')))}"]
 
 
 def widest(published: Path) -> Path:

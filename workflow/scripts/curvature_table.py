@@ -1,0 +1,11 @@
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
+from bnstudy.logs import open_log
+
+open_log(snakemake.log[0])
+from bnstudy.analysis.curvature import curvature_table
+from bnstudy.files import read_csv, write_csv
+
+write_csv(snakemake.output.table, curvature_table(map(read_csv, snakemake.input.tables)))
