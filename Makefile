@@ -65,6 +65,8 @@ lint: environment  ## style and workflow checks
 	$(BIN)/snakefmt --check Snakefile reanalysis.smk workflow
 	$(BIN)/snakemake --lint
 	$(BIN)/snakemake --lint --snakefile reanalysis.smk
+	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 format: environment  ## bring the code into style
 	$(BIN)/ruff check --fix .
@@ -93,7 +95,7 @@ publish:  ## make published/ from results/, and the README's findings from that
 	$(BIN)/bnstudy publish
 	$(BIN)/bnstudy readme
 
-readme:  ## write the generated parts of README and docs from the committed tables
+readme:  ## write what is generated of README, docs, CITATION.cff and datapackage.json from what is committed
 	$(BIN)/bnstudy readme
 	$(BIN)/python -m benchmarks.million
 

@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 PARTS = [
     "Snakefile",
     "reanalysis.smk",
+    "pyproject.toml",
     "config.yaml",
     "environment.yml",
     "workflow",

@@ -1,5 +1,6 @@
 """The paper says what the tables say, holds no result of its own, and is the same every time."""
 
+import io
 import json
 import re
 import subprocess
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_up import digits, experiments, runs, tables
+from pypdf import PdfReader
 
 from bnstudy.analysis.comparisons import sensitivity, significance
 from bnstudy.analysis.effects import EFFECTS, HORIZON, effects, horizon
@@ -22,6 +24,7 @@ from bnstudy.files import write_json
 from bnstudy.report import style
 from bnstudy.report.captions import Caption, captions
 from bnstudy.report.paper import PLACED, build, compiler_of, contents
+from bnstudy.report.publication import publication
 
 PAPER = Path(__file__).parents[2] / "paper"
 # In a process of its own: Typst remembers what it has set.
@@ -129,7 +132,7 @@ def prediction():
 
 def words(study, of):
     settings = study.model_dump(exclude={"mlflow": True, "training": {"block_size"}})
-    return contents(of, settings, captions(study))
+    return contents(of, settings, captions(study), publication(PAPER.parent))
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +212,21 @@ def test_every_figure_is_in_the_paper_and_one_that_it_does_not_know_as_well(
     labels = {element["label"] for element in found}
     assert {f"<fig-{path.stem}>" for path in [*figures, new]} <= labels
     assert "A new title" in json.dumps(found)
+
+
+def first_page(values, **known):
+    values["publication"] |= known
+    pdf, warnings = build(PAPER, [], values)
+    assert warnings == ""
+    return re.sub(r"\s+", " ", PdfReader(io.BytesIO(pdf)).pages[0].extract_text())
+
+
+def test_version_and_licences_are_on_the_first_page_and_the_address_where_it_is_known(study):
+    values = words(study, made(study))
+    page = first_page(values, version="1.2.3", repository="")
+    assert "Version 1.2.3. Text, figures and tables: CC BY 4.0, code: MIT licence." in page
+    address = "https://example.org/bnstudy"
+    assert f"MIT licence; {address}." in first_page(values, repository=address)
 
 
 def test_a_claim_beyond_the_article_has_a_section(study, figures, tmp_path):

@@ -271,7 +271,7 @@ def test_touching_sources_does_nothing(clone):
     for folder in ("src", "paper", "workflow/rules", "workflow/report"):
         for file in (clone.folder / folder).rglob("*.*"):
             file.touch()
-    for file in ("Snakefile", "config.yaml", "environment.yml"):
+    for file in ("Snakefile", "config.yaml", "environment.yml", "pyproject.toml"):
         (clone.folder / file).touch()
     assert clone.planned() == {}
 

@@ -16,6 +16,7 @@ from bnstudy.config.code import digest
 from bnstudy.config.models import Study, StudySettings
 from bnstudy.config.plan import SCOPES, Plan
 from bnstudy.report.captions import LONG, TABLES, captions
+from bnstudy.report.publication import publication
 
 update_config(config, retyped(workflow.config_settings.config))
 

@@ -38,6 +38,7 @@ rule paper:
         columns=DIAGNOSED,
         # what no number of the paper depends on is left out
         settings=STUDY.model_dump(exclude={"mlflow": True, "training": {"block_size"}}),
+        publication=publication(ROOT),
         captions=lambda wildcards: {
             name: CAPTIONS[name] for name in figures_of(wildcards.scope)
         },

@@ -12,7 +12,7 @@ from bnstudy.report.paper import build, contents
 paths, params = snakemake.input, snakemake.params
 tables = {Path(path).stem: read_csv(path) for path in paths.tables}
 captions = {name: Caption(*parts) for name, parts in params.captions.items()}
-values = contents(tables, params.settings, captions)
+values = contents(tables, params.settings, captions, params.publication)
 pdf, warnings = build(Path(paths.source[0]).parent, [Path(f) for f in paths.figures], values)
 print(warnings, end="")
 with atomic(snakemake.output.pdf) as path:

@@ -47,13 +47,16 @@ PLACED = re.compile(r'study-figure\("(\w+)"')  # a figure's place in paper/*.typ
 
 
 def contents(
-    tables: Mapping[str, pd.DataFrame], settings: Mapping[str, Any], captions: Mapping[str, Caption]
+    tables: Mapping[str, pd.DataFrame],
+    settings: Mapping[str, Any],
+    captions: Mapping[str, Caption],
+    publication: Mapping[str, str],
 ) -> dict[str, Any]:
     """What the paper prints, ready to be set: texts, and the settings as they are.
 
     `tables`: claims, significance, sensitivity, runs, experiments, effects, horizon, tasks,
     associations, versions and, where there is one, prediction of a scope; `settings`: the study's,
-    as plain values.
+    as plain values; `publication`: version and address.
     """
     study = StudySettings(**{name: settings[name] for name in StudySettings.model_fields})
     tests, runs = tables["significance"], tables["runs"]
@@ -62,6 +65,7 @@ def contents(
     first = f"epochs_to_{study.analysis.primary.threshold:g}"
     return {
         "settings": settings,
+        "publication": publication,
         "reference": study.reference,
         "article": ARTICLE,
         "level": f"{100 * (1 - study.analysis.alpha):g} %",
