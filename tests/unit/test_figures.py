@@ -9,6 +9,7 @@ from made_up import digits, experiments, gradients, over_epochs, runs
 
 from bnstudy.analysis.comparisons import significance
 from bnstudy.analysis.effects import effects, horizon
+from bnstudy.analysis.envelope import envelope
 from bnstudy.analysis.wording import claims_table
 from bnstudy.config import members
 from bnstudy.config.models import Study
@@ -23,7 +24,7 @@ TABLES = {"curves.parquet", "curves_thinned.parquet", "diagnostics.parquet", "ex
 TABLES |= {"runs.csv", "significance.csv", "sensitivity.csv", "claims.csv", "effects.csv"}
 TABLES |= {"tuning.csv", "horizon.csv", "gradients.csv", "digits.csv", "digits_curves.csv"}
 TABLES |= {"digits_tuning.csv", "mnist1d.csv", "mnist1d_curves.csv", "mnist1d_tuning.csv"}
-TABLES |= {"depth_training.csv", "curvature.csv", "prediction.csv"}
+TABLES |= {"depth_training.csv", "curvature.csv", "prediction.csv", "envelope.csv"}
 ARMS = ("batch", "batch-matched", "layer-norm")
 BUDGETS = ((100, 1000), ("full", 10_000), ("full", 300))  # batch size and epochs of tuned runs
 
@@ -107,6 +108,11 @@ def made_tables(study, count):
     long = curves[(curves.task == "article") & curves.arm.isin(["none", "batch"])]
     if count == 0:
         every, curves, named, long = every[:0], curves[:0], named[:0], long[:0]
+    at_rates = long[long.width == 300].astype({"learning_rate": float})
+    rates = [
+        pd.concat([cells, cells.assign(seed=cells.seed - 2000, learning_rate=0.1)])
+        for _, cells in at_rates.groupby("arm", observed=True)
+    ]
     steps = pd.DataFrame({"epoch": range(16), "validation_loss": np.geomspace(2, 0.1, 16)})
     of_digits = digits(count)
     made = {"runs": every, "gradients": gradients(count), "digits": of_digits}
@@ -124,6 +130,7 @@ def made_tables(study, count):
         "significance": tests,
         "claims": claims_table(tests, study),
         "effects": effects(every, named, study),
+        "envelope": envelope(rates, study),
         "curvature": curvature_of(every),
         "horizon": horizon([long[long.width == 10]] if count else [], study, points=5),
     }

@@ -14,6 +14,7 @@ from made_up import digits, experiments, runs, tables
 from bnstudy.analysis.comparisons import sensitivity, significance
 from bnstudy.analysis.effects import EFFECTS, HORIZON, effects, horizon
 from bnstudy.analysis.tasks import associations, task_table
+from bnstudy.analysis.versions import versions
 from bnstudy.analysis.wording import claims_table
 from bnstudy.config import members
 from bnstudy.config.models import Study
@@ -32,7 +33,7 @@ source, figures, values = map(Path, sys.argv[1:])
 pdf, _ = build(source, sorted(figures.iterdir()), json.loads(values.read_text()))
 sys.stdout.buffer.write(pdf)
 """
-RECORDS = [{"versions": {"torch": "9.9.9"}, "machine": {"processor": "Made Up"}}]
+RECORD = {"versions": {"torch": "9.9.9"}, "machine": {"processor": "Made Up"}}
 # Experiments beside the grid, under names that config.yaml has.
 OTHERS = {
     "learning_rates": {"task": "odd", "optimizer": "sgd", "learning_rate": 0.003},
@@ -62,6 +63,7 @@ def decided(found, study, probes=True, **others):
         "experiments": experiments(grid=found),
         "effects": pd.DataFrame(columns=EFFECTS),
         "horizon": pd.DataFrame(columns=HORIZON),
+        "versions": versions([RECORD, RECORD]),
         **over_tasks(found, study),
     }
 
@@ -127,7 +129,7 @@ def prediction():
 
 def words(study, of):
     settings = study.model_dump(exclude={"mlflow": True, "training": {"block_size"}})
-    return contents(of, RECORDS, settings, captions(study))
+    return contents(of, settings, captions(study))
 
 
 @pytest.fixture(scope="module")

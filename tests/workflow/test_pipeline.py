@@ -15,6 +15,7 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from bnstudy.commands.publish import publish
 from bnstudy.config import code, members
 from bnstudy.config.models import Study
 from bnstudy.config.plan import SETTINGS, Plan
@@ -460,6 +461,17 @@ def test_the_extended_study_continues_the_default_one(clone):
     effects = read(clone, "effects.csv", "extended/")
     assert {"batch", "dropout"} <= set(effects.arm) and effects.ratio.notna().any()
     assert clone.planned("extended") == clone.planned() == {}
+
+
+def test_a_reanalysis_of_what_was_published_finds_the_same(clone):
+    publish(clone.folder / "results", clone.folder / "published", [""])
+    wanted = ["results/tables/sensitivity.csv", "results/claims.md", "results/figures/features.svg"]
+    place = ["--snakefile", "reanalysis.smk", "--directory", "again"]
+    result = clone.snakemake(*place, *wanted)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "No verdict differs from the published ones." in result.stderr
+    for file in [*wanted, "results/tables/significance.csv"]:
+        assert (clone.folder / "again" / file).read_bytes() == (clone.folder / file).read_bytes()
 
 
 def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[str, str]]:

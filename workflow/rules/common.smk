@@ -175,8 +175,10 @@ def tables_of(scope):
         "claims.csv",
         "effects.csv",
         "horizon.csv",
+        "envelope.csv",
         "tasks.csv",
         "associations.csv",
+        "versions.csv",
         *(["prediction.csv"] if "curvature" in own else []),
     ]
 
@@ -301,6 +303,7 @@ def told_tables(scope):
         "tasks",
         "associations",
         "prediction",
+        "versions",
     )
     return [f"{name}.csv" for name in names if f"{name}.csv" in tables_of(scope)]
 

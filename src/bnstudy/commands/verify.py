@@ -163,6 +163,21 @@ def _read(path: Path, epochs: Iterable[int] = ()) -> pd.DataFrame:
     return read_parquet(path, ["cell", "seed", "epoch", *LOSSES], epoch=early).to_pandas()
 
 
+def changed_verdicts(results: Path, published: Path) -> list[str]:
+    """A line on each claim and regime with another verdict in `results` than in `published`."""
+    lines = []
+    for tables in (f"{scope}tables" for scope in SCOPES if (results / scope / "tables").exists()):
+        ours, theirs = (read_csv(place / tables / "claims.csv") for place in (results, published))
+        both = theirs.merge(ours, "outer", ["claim", "regime"], suffixes=("_then", "_now"))
+        both = both.fillna("missing")
+        changed = both[both.verdict_then != both.verdict_now]
+        lines += [
+            f"{row.claim}, {row.regime}: {row.verdict_then} as published, {row.verdict_now} here"
+            for row in changed.itertuples()
+        ]
+    return lines
+
+
 def report(outcomes: Sequence[Outcome]) -> str:
     """One line per check, and what differs."""
     header = f"{'table':32}{'what':28}{'values':>11}{'identical':>11}{'largest':>11}{'allowed':>11}"

@@ -58,6 +58,12 @@ TABLES = {
         "One row per width and number of epochs: ratio of test losses with its interval, and the "
         "factor by which each arm's loss changed over the last doubling of the epochs.",
     ),
+    "envelope": Caption(
+        "The best loss within a budget",
+        "One row per arm, curve and number of epochs, at the primary width: the least mean test "
+        "loss that any constant rate has reached by then (best), or the loss at the article's "
+        "rate (article), and the rate.",
+    ),
     "tasks": Caption(
         "Tasks",
         "One row per task, kind of inputs and quantity: shares of the targets' variance that are "
@@ -68,6 +74,7 @@ TABLES = {
         "One row per quantity and property: coefficient of d in a regression over tasks and kinds "
         "of inputs, with its interval; exploratory.",
     ),
+    "versions": Caption("Versions", "One row per package and version, and per processor."),
     "depth_training": Caption(
         "Deep networks in training",
         "One row per size of the weights (σ_w), norm, learning rate and seed: epochs to the train "

@@ -47,16 +47,13 @@ PLACED = re.compile(r'study-figure\("(\w+)"')  # a figure's place in paper/*.typ
 
 
 def contents(
-    tables: Mapping[str, pd.DataFrame],
-    records: Sequence[Mapping[str, Any]],
-    settings: Mapping[str, Any],
-    captions: Mapping[str, Caption],
+    tables: Mapping[str, pd.DataFrame], settings: Mapping[str, Any], captions: Mapping[str, Caption]
 ) -> dict[str, Any]:
     """What the paper prints, ready to be set: texts, and the settings as they are.
 
     `tables`: claims, significance, sensitivity, runs, experiments, effects, horizon, tasks,
-    associations and, where there is one, prediction of a scope; `records`: those of its training
-    jobs; `settings`: the study's, as plain values.
+    associations, versions and, where there is one, prediction of a scope; `settings`: the study's,
+    as plain values.
     """
     study = StudySettings(**{name: settings[name] for name in StudySettings.model_fields})
     tests, runs = tables["significance"], tables["runs"]
@@ -94,7 +91,7 @@ def contents(
         "effects": _effects(tables["effects"]),
         "horizon": _horizon(tables["horizon"]),
         "cost": _cost(grid, runs.seconds.sum()),
-        "versions": _versions(records),
+        "versions": _versions(tables["versions"]),
     }
 
 
@@ -353,11 +350,13 @@ def _cost(grid: pd.DataFrame, seconds: float) -> dict[str, Any]:
     return {"widths": list(map(str, widths)), "rows": rows, "minutes": f"{seconds / 60:.3g}"}
 
 
-def _versions(records: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """What the training jobs ran on: software and processors, each once."""
-    software = {f"{k} {v}" for record in records for k, v in record["versions"].items()}
-    processors = {record["machine"]["processor"] for record in records}
-    return {"software": sorted(software), "processors": sorted(processors)}
+def _versions(versions: pd.DataFrame) -> dict[str, list[str]]:
+    """What the training jobs ran on: software and processors."""
+    software, processors = (versions[versions.kind == k] for k in ("software", "processor"))
+    return {
+        "software": [f"{row.name} {row.version}" for row in each_row(software)],
+        "processors": list(processors.name),
+    }
 
 
 def _number(value: float) -> str:
