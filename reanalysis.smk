@@ -73,8 +73,10 @@ rule published:
     resources:
         mem_mb=100,
         runtime=5,
-    shell:
-        "cp {input.table} {output.table} 2> {log}"
+    params:
+        code=code("published.py"),
+    script:
+        "workflow/scripts/published.py"
 
 
 onstart:
