@@ -91,7 +91,7 @@ def rates(arms: Sequence[Look]) -> Layers:
     """Loss against `learning_rate`, a line per arm and schedule; the axis of losses reaches from
     the parameter `low` to `high`, so that it stays while the epoch changes."""
     ends = {"domainMin": alt.ExprRef("low"), "domainMax": alt.ExprRef("high")}
-    legend = alt.Legend(symbolStrokeColor="black")
+    legend = alt.Legend(symbolStrokeColor="black", orient="bottom")
     dash = alt.StrokeDash("schedule:N", title=None, legend=legend)
     x = partial(alt.X, "learning_rate:Q", title="learning rate")
     chart = _losses(arms, x, alt.Scale(type="log", **ends), dash)
@@ -110,7 +110,7 @@ def _losses(arms: Sequence[Look], x: Any, scale: alt.Scale, dash: alt.StrokeDash
     colours = _by_arm(arms, [arm.colour for arm in arms])
     shapes = _by_arm(arms, [MARKERS.get(arm.marker, "circle") for arm in arms])
     rows = alt.Chart(ROWS).encode(
-        x=x(scale=alt.Scale(type="log", nice=False)),
+        x=x(scale=alt.Scale(type="log", nice=False, padding=10)),
         color=alt.Color("arm:N", **colours),
         detail="schedule:N",
     )
