@@ -5,22 +5,20 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || echo 4)
 PORT ?= 5000
 BIN := .venv/bin
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
+RUN := $(BIN)/bnstudy run --cores $(CORES)
 # what the rules mark for it, on one page; of a finished study only
-REPORT := --report results/report.html --quiet
+REPORT := --report results/report.html
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: study extended environment test test-slow test-extended test-ui test-server test-slurm lint \
-  format quick figures paper report verify publish readme progress track watch bench bench-gpu bench-scale ui \
+  format quick figures paper report reanalyse verify publish readme progress track watch bench bench-gpu bench-scale ui \
   audit lock schema clean help
 
 study: environment  ## environment, then the whole study and its report (the default)
-	$(SNAKEMAKE)
-	$(SNAKEMAKE) $(REPORT)
+	@$(RUN) $(REPORT) --report-after-run
 
 extended: environment  ## the default study, then the same with all experiments: wider, longer, other settings
-	$(SNAKEMAKE) all extended
-	$(SNAKEMAKE) all extended $(REPORT)
+	@$(RUN) all extended $(REPORT) --report-after-run
 
 environment: .venv/.complete  ## create .venv from the exact pins
 
@@ -64,26 +62,31 @@ lint: environment  ## style and workflow checks
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakefmt --check Snakefile reanalysis.smk workflow
 	$(BIN)/snakemake --lint
+	$(BIN)/snakemake --lint --snakefile reanalysis.smk
+	$(BIN)/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 format: environment  ## bring the code into style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/snakefmt Snakefile workflow
+	$(BIN)/snakefmt Snakefile reanalysis.smk workflow
 
 quick: environment  ## a preview in about a minute, in quick/ (fewer widths, seeds, epochs)
-	$(SNAKEMAKE) --configfile workflow/quick.yaml --directory quick
-	$(SNAKEMAKE) --configfile workflow/quick.yaml --directory quick $(REPORT)
+	@$(RUN) --configfile workflow/quick.yaml --directory quick $(REPORT) --report-after-run
 
 figures: environment  ## redraw the figures from the tables
-	$(SNAKEMAKE) --forcerun figure --until figure
+	@$(RUN) --forcerun figure --until figure
 
 paper: environment  ## set the paper from the tables and figures: results/paper.pdf
-	$(SNAKEMAKE) paper
+	@$(RUN) paper
 
 report: environment  ## put claims, figures, paper and run times on one page: results/report.html
-	$(SNAKEMAKE) $(REPORT)
+	$(BIN)/snakemake $(REPORT)
+
+reanalyse: environment  ## figures, claims, paper from the published tables alone, in reanalysis/ (a minute)
+	@$(RUN) --snakefile reanalysis.smk --directory reanalysis
 
 verify:  ## compare results/ with the published tables, number by number
 	@$(BIN)/bnstudy verify
@@ -92,7 +95,7 @@ publish:  ## make published/ from results/, and the README's findings from that
 	$(BIN)/bnstudy publish
 	$(BIN)/bnstudy readme
 
-readme:  ## write the generated parts of README and docs from the committed tables
+readme:  ## write what is generated of README, docs, CITATION.cff and datapackage.json from what is committed
 	$(BIN)/bnstudy readme
 	$(BIN)/python -m benchmarks.million
 
@@ -100,7 +103,7 @@ progress:  ## how much of the training is done, and how long it still takes
 	@$(BIN)/bnstudy progress
 
 track: environment  ## bring MLflow up to date with the results, also after mlflow.db was deleted
-	$(SNAKEMAKE) track --forcerun track_runs
+	@$(RUN) track --forcerun track_runs
 
 watch:  ## beside a running `make`: runs appear in MLflow while the study trains
 	@$(BIN)/bnstudy watch
@@ -119,21 +122,17 @@ bench-scale: environment  ## planning of 200,000 runs, tracking of 10,000 (half 
 ui: environment  ## browse the runs: starts MLflow on loopback and prints what to open
 	@$(BIN)/bnstudy ui --port $(PORT)
 
-lock: environment  ## write requirements.lock from what is installed, with all platforms' hashes
+lock:  ## write requirements.lock from pyproject.toml's ranges, for every platform; pins stay if they can
 	$(PYTHON) -m venv .lock
-	.lock/bin/pip install --quiet pip-tools
-	$(BIN)/pip freeze --exclude-editable | grep -v '^torch==' > .lock/pins.in
-	.lock/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe --no-header \
-	  --no-annotate --no-emit-options --output-file .lock/pins.txt .lock/pins.in
-	{ sed -n '/^#/p' requirements.lock; cat .lock/pins.txt; } > .lock/requirements.lock
-	mv .lock/requirements.lock requirements.lock
+	.lock/bin/pip install --quiet uv
+	.lock/bin/uv pip compile --quiet pyproject.toml --output-file requirements.lock
 
 schema: environment  ## write the JSON schema of config.yaml
 	$(BIN)/bnstudy schema > workflow/schemas/config.schema.yaml
 
 clean:  ## delete results, logs and the MLflow database (asks Snakemake for nothing)
 	find results -mindepth 1 ! -name README.md -delete
-	rm -rf logs mlflow.db* mlruns quick .snakemake
+	rm -rf logs mlflow.db* mlruns quick reanalysis .snakemake
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14

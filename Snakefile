@@ -45,6 +45,7 @@ localrules:
     track_runs,
     track_study,
     tuning,
+    versions,
 
 
 rule all:

@@ -10,7 +10,17 @@ import pandas as pd
 import yaml
 
 ROOT = Path(__file__).parents[1]
-PARTS = ["Snakefile", "config.yaml", "environment.yml", "workflow", "src", "paper", "profiles"]
+PARTS = [
+    "Snakefile",
+    "reanalysis.smk",
+    "pyproject.toml",
+    "config.yaml",
+    "environment.yml",
+    "workflow",
+    "src",
+    "paper",
+    "profiles",
+]
 
 TARGETS = ("all", "extended", "track")  # rules that only ask for files
 

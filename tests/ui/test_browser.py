@@ -89,6 +89,23 @@ def test_the_table_shows_the_arms_and_what_decides_between_them(open_page, exper
         expect(page.locator(f"[col-id='metrics.`{column}`'][role=columnheader]")).to_be_visible()
 
 
+def test_the_menu_of_views_has_ours_and_opens_them(open_page, experiment):
+    page = open_page(views.links(experiment)["start"])
+    page.get_by_test_id("saved-views-trigger").click()
+    items = page.locator("[data-testid^='saved-views-item-']")
+    expect(items).to_have_text(list(views.NAMES.values()))
+    items.filter(has_text=views.NAMES["study"]).click()
+    runs = page.locator(".ag-root-wrapper")
+    expect(runs.get_by_role("link", name="study", exact=True)).to_be_visible()
+    expect(runs.get_by_role("link", name=BATCH, exact=True)).to_have_count(0)
+
+
+def test_the_run_of_the_study_is_the_first_of_the_experiment_s_page(open_page, experiment):
+    page = open_page(views.links(experiment)["start"])
+    first = page.locator(".ag-root-wrapper .ag-row[row-index='0']").get_by_role("link").first
+    expect(first).to_have_text("study")
+
+
 def test_the_table_of_all_cells_shows_their_settings(open_page, experiment):
     page = open_page(views.links(experiment)["cells"])
     page.set_viewport_size({"width": 4000, "height": 900})  # columns out of sight are not there

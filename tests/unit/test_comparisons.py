@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import runs, tables, tuned
+from made_up import digits, runs, tables, tuned
 
 from bnstudy.analysis import comparisons, statistics
 from bnstudy.analysis.comparisons import Choice, Measured, alternatives, sensitivity
@@ -174,6 +174,27 @@ def test_gradients_and_digits_decide_c4_and_c5(study, analysis):
     rows = primary(table, "C5", TUNED).set_index("of")
     assert rows.direction["dense"] == "higher" and rows.direction["convolutional"] == "not higher"
     assert rows.ratio["interaction"] == pytest.approx(0.8 / 1.3, rel=0.05)
+
+
+def test_mnist1d_is_asked_what_digits_are_and_decides_nothing(study, analysis):
+    """With three times and a third of the epochs; not where there is no such table."""
+    without = tables(runs(analysis), ratios=(0.8, 0.8))
+    tuning = pd.DataFrame({"network": ["dense"], "arm": "none", "rank": 1, "at_edge": True})
+    given = without | {"mnist1d": digits(ratios=(3.0, 1 / 3)), "digits_tuning": tuning}
+    table = comparisons.significance(given, study)
+    rows = table[table.regime == "tuned on MNIST-1D"].set_index("of")
+    assert set(rows.role) == {"exploratory"} and set(rows.claim) == {"C5"}
+    assert list(rows.ratio) == pytest.approx([3, 1 / 3, 1 / 9], rel=0.05)
+    assert list(rows.direction) == ["higher", "not higher", "lower"]
+    assert rows.sentence["dense"].startswith(
+        "Tuned on MNIST-1D: epochs to the validation loss, dense network with BN over without 3.0"
+    )
+    at_edge = comparisons.significance(given | {"mnist1d_tuning": tuning}, study)
+    at_edge = at_edge[at_edge.regime == "tuned on MNIST-1D"].set_index("of").direction
+    assert list(at_edge) == ["not estimable", "not higher", "not estimable"]
+    others = comparisons.significance(without | {"digits_tuning": tuning}, study)
+    pd.testing.assert_frame_equal(primary(table, "C5", TUNED), primary(others, "C5", TUNED))
+    assert not others.regime.str.contains("MNIST").any()
 
 
 # --- censoring ------------------------------------------------------------------------------------

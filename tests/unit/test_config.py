@@ -112,6 +112,8 @@ def refusal(config: dict) -> str:
         ("experiments.depth.scales", [1.0, 0], r"depth.scales\[1\] is 0: .*greater than 0"),
         ("experiments.depth.scales", [1.0, 1.0], "depth.scales .*1.0 is duplicated"),
         ("experiments.depth.arm", "none", "experiments.depth.arm: unknown key"),
+        ("experiments.depth_training.depth", [3], r"training.depth is \[3\]: .*integer"),
+        ("experiments.depth_training.learning_rates", [], r"learning_rates is \[\]: .*at least 1"),
         ("experiments.digits.learning_rate", 0.1, "digits.learning_rate: .*mean learning_rates?"),
         ("experiments.digits.learning_rates", [0.1], r"learning_rates is \[0.1\]: .*at least 2"),
         ("experiments.digits.learning_rates", ["1e-2", 0.1], r"rates\[0\] is '1e-2'.*write 0.01"),
@@ -122,6 +124,7 @@ def refusal(config: dict) -> str:
             {"first": 4, "count": 3},
             "digits.seeds and seeds.tuning both hold seed 4;",
         ),
+        ("experiments.mnist1d.seeds", "tuning", "mnist1d.seeds and seeds.tuning both hold seed 0;"),
         (
             "experiments.curvature.experiments",
             ["grid", "gird"],

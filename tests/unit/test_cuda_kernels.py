@@ -43,6 +43,7 @@ for ours, theirs in zip(*told, strict=True):
 """
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="numba-cuda is not made for macOS")
 @pytest.mark.parametrize(
     ("arm", "width"), [("none", 3), ("batch", 3), ("centred", 2), ("scaled", 2), ("batch", 67)]
 )

@@ -9,6 +9,7 @@ from made_up import digits, experiments, gradients, over_epochs, runs
 
 from bnstudy.analysis.comparisons import significance
 from bnstudy.analysis.effects import effects, horizon
+from bnstudy.analysis.envelope import envelope
 from bnstudy.analysis.wording import claims_table
 from bnstudy.config import members
 from bnstudy.config.models import Study
@@ -22,7 +23,8 @@ FIGURES = members.names("figures")
 TABLES = {"curves.parquet", "curves_thinned.parquet", "diagnostics.parquet", "experiments.csv"}
 TABLES |= {"runs.csv", "significance.csv", "sensitivity.csv", "claims.csv", "effects.csv"}
 TABLES |= {"tuning.csv", "horizon.csv", "gradients.csv", "digits.csv", "digits_curves.csv"}
-TABLES |= {"digits_tuning.csv", "curvature.csv", "prediction.csv"}
+TABLES |= {"digits_tuning.csv", "mnist1d.csv", "mnist1d_curves.csv", "mnist1d_tuning.csv"}
+TABLES |= {"depth_training.csv", "curvature.csv", "prediction.csv", "envelope.csv"}
 ARMS = ("batch", "batch-matched", "layer-norm")
 BUDGETS = ((100, 1000), ("full", 10_000), ("full", 300))  # batch size and epochs of tuned runs
 
@@ -69,6 +71,25 @@ def task_runs(study, count):
     return pd.concat(cells, ignore_index=True).astype({"batch_size": str})
 
 
+def deep_runs(count):
+    """Three quarters of the deep networks without BN train at one rate if σ_w is 2, else none; all
+    with BN do at either rate."""
+    rows = [
+        (
+            scale,
+            norm,
+            rate,
+            s,
+            norm == "batch" or (scale == 2 and rate == 0.01 and s < 0.75 * count),
+        )
+        for scale in (1.0, 2.0, 5.0)
+        for norm in ("none", "batch")
+        for rate in (0.001, 0.01)
+        for s in range(count)
+    ]
+    return pd.DataFrame(rows, columns=["scale", "norm", "learning_rate", "seed", "reached"])
+
+
 def made_tables(study, count):
     """The tables of a scope with `count` seeds per cell; with none, tables without rows."""
     grid = runs(study.analysis, widths=(10, 300), count=max(count, 1), arms=ARMS)
@@ -87,19 +108,29 @@ def made_tables(study, count):
     long = curves[(curves.task == "article") & curves.arm.isin(["none", "batch"])]
     if count == 0:
         every, curves, named, long = every[:0], curves[:0], named[:0], long[:0]
+    at_rates = long[long.width == 300].astype({"learning_rate": float})
+    rates = [
+        pd.concat([cells, cells.assign(seed=cells.seed - 2000, learning_rate=0.1)])
+        for _, cells in at_rates.groupby("arm", observed=True)
+    ]
     steps = pd.DataFrame({"epoch": range(16), "validation_loss": np.geomspace(2, 0.1, 16)})
     of_digits = digits(count)
     made = {"runs": every, "gradients": gradients(count), "digits": of_digits}
+    made["depth_training"] = deep_runs(count)
+    made["mnist1d"] = digits(count, ratios=(0.9, 1.1))
+    on_steps = of_digits[["network", "arm", "seed"]].merge(steps, how="cross")
     tests = significance(made, study)
     return {
         **made,
         "curves_thinned": curves,
         "diagnostics": curves,
         "experiments": named,
-        "digits_curves": of_digits[["network", "arm", "seed"]].merge(steps, how="cross"),
+        "digits_curves": on_steps,
+        "mnist1d_curves": on_steps,
         "significance": tests,
         "claims": claims_table(tests, study),
         "effects": effects(every, named, study),
+        "envelope": envelope(rates, study),
         "curvature": curvature_of(every),
         "horizon": horizon([long[long.width == 10]] if count else [], study, points=5),
     }
@@ -130,7 +161,7 @@ def test_figures_name_tables_that_are_made_and_a_caption_that_is_filled(study, n
 
 
 def test_captions_do_without_the_experiments_that_are_absent(config, study):
-    for name in ("depth", "digits"):
+    for name in ("depth", "depth_training", "digits", "mnist1d"):
         del config["experiments"][name]
     config["default_experiments"] = ["grid"]
     without = captions(Study.from_config(config))
@@ -148,6 +179,26 @@ def legend(figure):
     """The texts of a figure's legends and its axes'."""
     found = [*figure.legends, *(axes.get_legend() for axes in figure.axes)]
     return [text.get_text() for one in found if one for text in one.get_texts()]
+
+
+def test_deep_networks_are_shown_at_their_best_rate_and_at_each(study, tables):
+    """Of 8 networks 6 train. Clopper-Pearson: 0.349 to 0.968 (binom.test of R)."""
+    [axes] = members.load("figures", "depth_training").draw(tables(8), study).axes
+    none, batch = axes.containers
+    assert list(none.lines[0].get_xdata()) == pytest.approx([1, 2, 5], rel=0.05)
+    assert list(none.lines[0].get_ydata()) == [0, 0.75, 0]
+    assert list(batch.lines[0].get_ydata()) == [1, 1, 1]
+    low, high = none.lines[2][0].get_segments()[1][:, 1]
+    assert (low, high) == pytest.approx((0.349, 0.968), abs=5e-4)
+    thin = [list(line.get_ydata()) for line in axes.lines if line.get_linewidth() == 0.5]
+    assert thin == [[0, 0, 0], [0, 0.75, 0], [1, 1, 1], [1, 1, 1]]
+
+
+@pytest.mark.parametrize(("name", "ratios"), [("digits", (0.8, 0.8)), ("mnist1d", (0.9, 1.1))])
+def test_two_networks_show_the_ratios_of_their_own_images(study, tables, name, ratios):
+    axes = members.load("figures", name).draw(tables(8), study).axes[-1]
+    means = [errors.lines[0].get_xdata()[0] for errors in axes.containers]
+    assert means == pytest.approx(ratios, rel=0.05)
 
 
 @pytest.mark.parametrize("name", ["arms", "features", "settings_ratio"])

@@ -1,5 +1,6 @@
 """The paper says what the tables say, holds no result of its own, and is the same every time."""
 
+import io
 import json
 import re
 import subprocess
@@ -9,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import experiments, runs, tables
+from made_up import digits, experiments, runs, tables
+from pypdf import PdfReader
 
 from bnstudy.analysis.comparisons import sensitivity, significance
 from bnstudy.analysis.effects import EFFECTS, HORIZON, effects, horizon
 from bnstudy.analysis.tasks import associations, task_table
+from bnstudy.analysis.versions import versions
 from bnstudy.analysis.wording import claims_table
 from bnstudy.config import members
 from bnstudy.config.models import Study
@@ -21,6 +24,7 @@ from bnstudy.files import write_json
 from bnstudy.report import style
 from bnstudy.report.captions import Caption, captions
 from bnstudy.report.paper import PLACED, build, compiler_of, contents
+from bnstudy.report.publication import publication
 
 PAPER = Path(__file__).parents[2] / "paper"
 # In a process of its own: Typst remembers what it has set.
@@ -32,7 +36,7 @@ source, figures, values = map(Path, sys.argv[1:])
 pdf, _ = build(source, sorted(figures.iterdir()), json.loads(values.read_text()))
 sys.stdout.buffer.write(pdf)
 """
-RECORDS = [{"versions": {"torch": "9.9.9"}, "machine": {"processor": "Made Up"}}]
+RECORD = {"versions": {"torch": "9.9.9"}, "machine": {"processor": "Made Up"}}
 # Experiments beside the grid, under names that config.yaml has.
 OTHERS = {
     "learning_rates": {"task": "odd", "optimizer": "sgd", "learning_rate": 0.003},
@@ -50,9 +54,9 @@ def study_of(config, **analysis):
     return Study.from_config(config)
 
 
-def decided(found, study, probes=True):
-    """The tables on the claims, from `found` runs and made-up probes."""
-    given = tables(found, 12) if probes else {"runs": found}
+def decided(found, study, probes=True, **others):
+    """The tables on the claims, from `found` runs, made-up probes and `others`."""
+    given = (tables(found, 12) if probes else {"runs": found}) | others
     tests = significance(given, study)
     return {
         "runs": found.assign(seconds=12.5),
@@ -62,6 +66,7 @@ def decided(found, study, probes=True):
         "experiments": experiments(grid=found),
         "effects": pd.DataFrame(columns=EFFECTS),
         "horizon": pd.DataFrame(columns=HORIZON),
+        "versions": versions([RECORD, RECORD]),
         **over_tasks(found, study),
     }
 
@@ -109,7 +114,7 @@ def extended(study):
         for arm in ("none", "batch")
         for seed in range(8)
     )
-    return decided(every, study) | {
+    return decided(every, study, mnist1d=digits()) | {
         "experiments": cells,
         "effects": effects(every, cells, study),
         "horizon": horizon([curves], study, points=5),
@@ -127,7 +132,7 @@ def prediction():
 
 def words(study, of):
     settings = study.model_dump(exclude={"mlflow": True, "training": {"block_size"}})
-    return contents(of, RECORDS, settings, captions(study))
+    return contents(of, settings, captions(study), publication(PAPER.parent))
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +214,21 @@ def test_every_figure_is_in_the_paper_and_one_that_it_does_not_know_as_well(
     assert "A new title" in json.dumps(found)
 
 
+def first_page(values, **known):
+    values["publication"] |= known
+    pdf, warnings = build(PAPER, [], values)
+    assert warnings == ""
+    return re.sub(r"\s+", " ", PdfReader(io.BytesIO(pdf)).pages[0].extract_text())
+
+
+def test_version_and_licences_are_on_the_first_page_and_the_address_where_it_is_known(study):
+    values = words(study, made(study))
+    page = first_page(values, version="1.2.3", repository="")
+    assert "Version 1.2.3. Text, figures and tables: CC BY 4.0, code: MIT licence." in page
+    address = "https://example.org/bnstudy"
+    assert f"MIT licence; {address}." in first_page(values, repository=address)
+
+
 def test_a_claim_beyond_the_article_has_a_section(study, figures, tmp_path):
     values = words(study, made(study))
     claim = values["claims"][0] | {"claim": "C6", "words": "BN is red", "figure": "arms"}
@@ -250,6 +270,7 @@ def test_numbers_and_sentences_are_those_of_the_tables(study):
     assert {claim["summary"] for claim in values["claims"]} == set(of["claims"].summary)
     assert [row["width"] for row in values["speed"]] == ["100", "300"]
     assert values["cost"]["minutes"] == f"{12.5 * len(of['runs']) / 60:.3g}"
+    assert values["lines"] == [] and len(words(study, extended(study))["lines"]) == 3
     assert values["versions"] == {"software": ["torch 9.9.9"], "processors": ["Made Up"]}
 
 
@@ -277,7 +298,7 @@ def prose(source: str) -> str:
     return re.sub(r"(==|>|!=|\*) *\d+", " ", source)  # conditions and counts in code
 
 
-LABELS = r"\b[CH][1-5][ab]?\b"  # of claims, hypotheses and their parts
+LABELS = r"\b([CH][1-5][ab]?|MNIST-1D)\b"  # of claims, hypotheses and their parts; a data set
 
 
 def test_no_number_is_typed(study):

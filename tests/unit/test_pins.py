@@ -28,7 +28,7 @@ def locked() -> dict[str, str]:
 def required() -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     names = project["project"]["dependencies"] + project["project"]["optional-dependencies"]["test"]
-    return [Requirement(name) for name in names + project["build-system"]["requires"]]
+    return [Requirement(name) for name in names + project["dependency-groups"]["build"]]
 
 
 def test_every_requirement_is_pinned_within_its_range():
@@ -46,3 +46,18 @@ def test_the_conda_environment_has_the_same_pins():
 
 def test_the_lock_names_no_path_and_no_host():
     assert not re.search(r"://| @ |^-", text(), re.MULTILINE)
+
+
+def test_the_lock_is_for_every_platform():
+    """One version of each package; what not every platform has is marked."""
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pinned = [Requirement(line.rstrip(" \\")) for line in lines if re.match(r"\w", line)]
+    assert len({pin.name for pin in pinned}) == len(pinned) > 100
+    here = {pin.name for pin in pinned if pin.marker is None}
+    assert {"pandas", "mlflow", "snakemake"} <= here and not {"numba-cuda", "pywin32"} & here
+
+
+def test_pytorch_and_what_its_builds_for_gpus_bring_are_not_locked():
+    """They would bring several GB; where PyTorch's pin is says why it stands alone."""
+    names = pins((ROOT / "requirements.lock").read_text().splitlines())
+    assert not [name for name in names if re.match("torch|triton|nvidia|cuda-toolkit", name)]

@@ -1,5 +1,6 @@
 """Tracking: what the files say is in MLflow, once, whatever happens on the way."""
 
+import base64
 import json
 import os
 import random
@@ -10,6 +11,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
+import zlib
 from pathlib import Path
 
 import mlflow
@@ -18,6 +21,7 @@ import pandas as pd
 import pytest
 import torch
 
+from bnstudy.commands import ui
 from bnstudy.commands.watch import Watcher
 from bnstudy.config import members
 from bnstudy.config.models import Study
@@ -291,6 +295,8 @@ def test_a_parent_holds_the_medians_and_quartiles_of_its_seeds(tracked):
     finals = table[(table.arm == "batch") & table.seed.isin(grid)].final_test_loss
     assert cell.data.metrics["final_test_loss"] == finals.min()  # the lower middle one of two
     assert cell.data.metrics["runs"] == len(grid) and cell.data.metrics["diverged"] == 0
+    trained = table[table.arm == "batch"].seconds.sum()
+    assert cell.info.end_time - cell.info.start_time == pytest.approx(1000 * trained, abs=1)
     children = {
         run.data.tags["seed"]
         for run in runs_of(folder)
@@ -319,6 +325,76 @@ def test_the_study_s_run_has_the_files_and_the_verdicts(tracked):
         assert artifact(folder, run, name).exists()
     assert read_json(artifact(folder, run, "config.json")) == read_json(folder / "study.json")
     assert run.data.tags["verdict C1: tuned"] == "open"
+
+
+def test_the_study_s_run_is_the_first_in_the_list_and_lasts_as_long_as_all_trained(tracked):
+    folder, _ = tracked
+    client = client_of(folder)
+    experiment = client.get_experiment_by_name("study").experiment_id
+    run, *_ = client.search_runs([experiment], order_by=["attributes.start_time DESC"])
+    assert run.info.run_name == "study"
+    trained = table_of(folder).seconds.sum()
+    assert run.info.end_time - run.info.start_time == pytest.approx(1000 * trained, abs=1)
+    assert run.data.metrics["seconds"] == trained
+
+
+def test_the_role_says_whether_a_cell_s_seeds_decide_or_choose_rates(study):
+    """Seeds 0 to 4 are for tuning; a cell that has seeds of the study too decides."""
+    (study / "mlflow.db").unlink()
+    table = table_of(study)
+    track_study(study, runs=table[table.seed == 0])
+    runs = runs_of(study) + runs_of(study, "cell")
+    assert [run.data.tags["role"] for run in runs] == ["tuning"] * (2 * len(ARMS))
+    track_study(study)
+    runs = runs_of(study) + runs_of(study, "cell")
+    assert {run.data.tags["role"] for run in runs} == {"study"}
+
+
+def test_the_saved_views_are_what_mlflow_s_menu_reads_and_find_the_runs_they_are_about(study):
+    """By MLflow's REST API. The menu takes views with a text `name`, a number `createdAt` and a
+    text `state`, the latest first, and passes over all others (MLflow 3.17, mlflow/server/js)."""
+    client = client_of(study)
+    experiment = client.get_experiment_by_name("study").experiment_id
+    tuned, tried = runs_of(study, "cell")
+    client.set_tag(tuned.info.run_id, "tuned_for", "final_test_loss")
+    client.set_tag(tried.info.run_id, "role", "tuning")
+    with ui.serving("sqlite:///mlflow.db", study, free_port()) as (address, _):
+        api = f"{address}/api/2.0/mlflow"
+        tags = ask(f"{api}/experiments/get?experiment_id={experiment}")["experiment"]["tags"]
+        prefix = "mlflow.sharedViewState."
+        saved = {
+            tag["key"].removeprefix(prefix): json.loads(tag["value"])
+            for tag in tags
+            if tag["key"].startswith(prefix)
+        }
+        found = {}
+        for name, view in saved.items():
+            packed = base64.b64decode(view["state"].removeprefix("deflate;"))
+            query = {"experiment_ids": [experiment]}
+            query |= {"filter": json.loads(zlib.decompress(packed))["searchFilter"]}
+            runs = ask(f"{api}/runs/search", query).get("runs", [])
+            found[name] = {run["info"]["run_name"] for run in runs}
+    menu = sorted(saved, key=lambda name: -saved[name]["createdAt"])
+    assert menu == list(views.NAMES)
+    assert [saved[name]["name"] for name in menu] == list(views.NAMES.values())
+    cells = {cell_of(arm) for arm in ARMS}
+    assert found == {
+        "study": {"study"},
+        "table": cells - {tuned.info.run_name},
+        "chart": cells - {tuned.info.run_name},
+        "seeds": {f"{cell_of(arm)} s{seed}" for arm in ARMS for seed in SEEDS},
+        "cells": cells,
+        "tuned": {tuned.info.run_name},
+        "tried": {tried.info.run_name},
+    }
+
+
+def ask(address: str, query: dict | None = None) -> dict:
+    """What MLflow's REST API answers."""
+    data = None if query is None else json.dumps(query).encode()
+    request = urllib.request.Request(address, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
 
 
 def test_the_experiment_explains_itself_and_keeps_artifacts_in_the_study(tracked):
@@ -671,8 +747,8 @@ def start(folder: Path, scope: str = "") -> None:
     study = Study.from_config(read_json(folder / "study.json"))
     plan = Plan(study)
     blocks = [
-        {"place": block.place, "models": len(plan.seeds(block)), "cost": plan.cost(block)}
-        for block in plan.blocks(scope)
+        {"place": b.place, "models": len(plan.seeds(b)), "cost": plan.cost(b), "due": False}
+        for b in plan.blocks(scope)
     ]
     described = {"started": 0, "study": study.model_dump(mode="json"), "blocks": blocks}
     write_json(folder / "logs/plan.json", described)

@@ -138,12 +138,13 @@ def test_what_is_at_the_edge_is_named_and_found_by_its_settings(tried, default_c
     assert tuning.edges(tmp_path) == [] and not tuning.at_edge(inner, study, settings, ("none",))
 
 
-def test_a_choice_at_the_edge_on_digits_is_named(tmp_path):
+@pytest.mark.parametrize(("table", "images"), [("digits", "digits"), ("mnist1d", "MNIST-1D")])
+def test_a_choice_at_the_edge_on_digits_is_named(tmp_path, table, images):
     row = {"network": "dense", "arm": "none", "learning_rate": 0.1, "at_edge": True}
-    table = pd.DataFrame([row | {"rank": 1}, row | {"rank": 2, "learning_rate": 0.001}])
-    write_csv(tmp_path / "digits_tuning.csv", table)
+    rows = pd.DataFrame([row | {"rank": 1}, row | {"rank": 2, "learning_rate": 0.001}])
+    write_csv(tmp_path / f"{table}_tuning.csv", rows)
     [line] = tuning.edges(tmp_path)
-    assert line.startswith("none, dense network on digits: 0.1 is at the edge of the rates tried;")
+    assert line.startswith(f"none, dense network on {images}: 0.1 is at the edge of the rates tri")
 
 
 # --- the plan -------------------------------------------------------------------------------------

@@ -8,9 +8,9 @@ import pytest
 from bnstudy.analysis.effects import EFFECTS
 from bnstudy.commands.__main__ import main
 from bnstudy.commands.publish import publish
-from bnstudy.commands.verify import CHECKS, compare
+from bnstudy.commands.verify import CHECKS, changed_verdicts, compare
 from bnstudy.config.plan import SCOPES
-from bnstudy.files import read_csv, read_parquet, write_csv
+from bnstudy.files import read_csv, read_json, read_parquet, write_csv, write_json
 
 RUNS = pd.DataFrame(
     {
@@ -38,14 +38,18 @@ CURVES = pd.DataFrame(
         "steps": range(1, 3001),
     }
 )
+DIAGNOSTICS = pd.DataFrame(
+    {"cell": "none-w300", "seed": 1000, "epoch": [0, 2999], "path_norm": 0.1}
+)
 # In the default scope there is nothing to compare other settings with: a table without rows.
 NO_EFFECTS = pd.DataFrame(columns=EFFECTS)
 
 
 @pytest.fixture
-def folders(tmp_path, monkeypatch):
+def folders(tmp_path, monkeypatch, default_config):
     """(results, published), published from results."""
     results, published = tmp_path / "results", tmp_path / "published"
+    write_json(tmp_path / "logs/plan.json", {"study": default_config})
     for scope in SCOPES:
         tables = results / f"{scope}tables"
         write_csv(tables / "runs.csv", RUNS)
@@ -54,8 +58,11 @@ def folders(tmp_path, monkeypatch):
             checks = [check for check in CHECKS if check.table == name]
             columns = {column for check in checks for column in check.key + check.columns}
             write_csv(tables / name, pd.DataFrame(1, index=[0], columns=sorted(columns)))
+        if scope:
+            write_csv(tables / "mnist1d.csv", pd.read_csv(tables / "digits.csv"))
         write_csv(tables / "effects.csv", NO_EFFECTS)
         CURVES.to_parquet(tables / "curves.parquet")
+        DIAGNOSTICS.to_parquet(tables / "diagnostics.parquet")
         (results / f"{scope}figures").mkdir()
         (results / f"{scope}figures/a.png").write_text(scope)
         (results / f"{scope}claims.md").write_text(f"page {scope}")
@@ -73,7 +80,9 @@ def outcomes(folders, scope=""):
 def test_the_snapshot_is_identical_to_what_it_was_made_from(folders, scope):
     found = outcomes(folders, scope)
     assert len(found) == len(CHECKS)
-    assert {outcome.verdict for outcome in found.values()} == {"identical"}
+    not_made = {what for what, outcome in found.items() if outcome.verdict == "not made"}
+    assert not_made == (set() if scope else {"epochs on MNIST-1D"})
+    assert {found[what].verdict for what in found.keys() - not_made} == {"identical"}
     assert found["final losses"].values == 4
     assert 2 < found["losses up to epoch 2000"].values < 2 * 40
 
@@ -89,6 +98,12 @@ def test_the_snapshot_has_the_small_tables_of_both_scopes_and_the_rest_of_the_ex
         thinned = read_parquet(published / f"{scope}tables/curves_thinned.parquet").to_pandas()
         assert thinned.epoch.max() == 2999 and len(thinned) <= 40
         assert set(thinned) == set(CURVES)
+        diagnostics = read_parquet(published / f"{scope}tables/diagnostics.parquet").to_pandas()
+        pd.testing.assert_frame_equal(diagnostics, DIAGNOSTICS, check_exact=True)
+
+
+def test_the_snapshot_says_with_what_settings_it_was_made(folders, default_config):
+    assert read_json(folders[1] / "settings.json")["analysis"] == default_config["analysis"]
 
 
 @pytest.mark.parametrize(
@@ -118,6 +133,17 @@ def test_a_changed_verdict_is_named_and_sets_the_exit_status(folders, scope, cap
     assert (
         "C2 as the article ran it, verdict: fails published, holds here" in capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_verdicts_are_compared_without_any_other_table(folders, tmp_path, scope):
+    """As a re-analysis does, which makes but some of the tables."""
+    claims = CLAIMS.assign(verdict=["holds", "open"])
+    write_csv(tmp_path / f"again/{scope}tables/claims.csv", CLAIMS)
+    assert changed_verdicts(tmp_path / "again", folders[1]) == []
+    write_csv(tmp_path / f"again/{scope}tables/claims.csv", claims)
+    (line,) = changed_verdicts(tmp_path / "again", folders[1])
+    assert line == "C2, as the article ran it: fails as published, open here"
 
 
 def test_a_missing_run_is_different(folders):

@@ -15,17 +15,19 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
+from bnstudy.commands.publish import publish
 from bnstudy.config import code, members
 from bnstudy.config.models import Study
 from bnstudy.config.plan import SETTINGS, Plan
 from tests.clone import ROOT, Clone
 from tests.services import wait_until
 
-# Of the default experiments, which do not look at curvature.
+# Of the default experiments.
 FIGURES = [
     name
     for name in members.names("figures")
-    if "curvature.csv" not in members.declared("figures", name)["TABLES"]
+    if not {"curvature.csv", "depth_training.csv", "mnist1d.csv"}
+    & set(members.declared("figures", name)["TABLES"])
 ]
 SHOWING_FIGURES = {"paper", "claims_page", "track_study"}  # they have figures in them
 TRACKING = {"track_runs", "track_study"}
@@ -269,7 +271,7 @@ def test_touching_sources_does_nothing(clone):
     for folder in ("src", "paper", "workflow/rules", "workflow/report"):
         for file in (clone.folder / folder).rglob("*.*"):
             file.touch()
-    for file in ("Snakefile", "config.yaml", "environment.yml"):
+    for file in ("Snakefile", "config.yaml", "environment.yml", "pyproject.toml"):
         (clone.folder / file).touch()
     assert clone.planned() == {}
 
@@ -455,13 +457,21 @@ def test_the_extended_study_continues_the_default_one(clone):
     assert "is at the edge of the rates tried" in result.stderr
     pd.testing.assert_frame_equal(shared, default, check_exact=True)
     experiments = read(clone, "experiments.csv", "extended/")
-    assert set(experiments.experiment) == set(plan_of(clone).experiments("extended/")) - {
-        "depth",
-        "digits",
-    }
+    assert set(experiments.experiment) == set(plan_of(clone).study.experiments.training)
     effects = read(clone, "effects.csv", "extended/")
     assert {"batch", "dropout"} <= set(effects.arm) and effects.ratio.notna().any()
     assert clone.planned("extended") == clone.planned() == {}
+
+
+def test_a_reanalysis_of_what_was_published_finds_the_same(clone):
+    publish(clone.folder / "results", clone.folder / "published", [""])
+    wanted = ["results/tables/sensitivity.csv", "results/claims.md", "results/figures/features.svg"]
+    place = ["--snakefile", "reanalysis.smk", "--directory", "again"]
+    result = clone.snakemake(*place, *wanted)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "No verdict differs from the published ones." in result.stderr
+    for file in [*wanted, "results/tables/significance.csv"]:
+        assert (clone.folder / "again" / file).read_bytes() == (clone.folder / file).read_bytes()
 
 
 def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[str, str]]:
@@ -479,6 +489,8 @@ def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[st
             return {("arms", cell.arm), ("tasks", cell.task), ("optimizers", cell.optimizer)}
         case "depth":
             return {("tasks", "article")}
+        case "depth_training":
+            return {("tasks", "article"), ("optimizers", "adam")}
         case "diagnostic":
             cell = next(c for c in plan.cells if c.name == wildcards["cell"])
             every = {("diagnostics", name) for name in members.names("diagnostics")}
@@ -501,6 +513,7 @@ def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[st
 STORING = ("experiment/arms/", "experiment/layers", "tracking/artifacts")
 STANDS_FOR = {
     "train": ("experiment/tasks/", "cuda_kernels"),  # the latter is for devices that are GPUs
+    "depth_training": "cuda_kernels",
     "diagnostic": "experiment/tasks/",
     "track_runs": STORING,
     "track_study": STORING,

@@ -1,8 +1,8 @@
 """Statistics of a scope: from its tables to tests, effects and the verdicts on the claims.
 
 Needs: results/<scope>tables. Makes there: significance.csv, sensitivity.csv, effects.csv,
-horizon.csv, tasks.csv, associations.csv, prediction.csv (where there is a curvature.csv), claims.csv;
-and results/<scope>claims.md.
+tasks.csv, associations.csv, prediction.csv (where there is a curvature.csv), claims.csv; and
+results/<scope>claims.md.
 """
 
 
@@ -31,14 +31,12 @@ rule significance:
 
 
 rule effects:
-    """Estimate BN's effect under other settings, along longer budgets, and task by task."""
+    """Estimate BN's effect under other settings, and task by task."""
     input:
         runs="results/{scope}tables/runs.csv",
         experiments="results/{scope}tables/experiments.csv",
-        curves="results/{scope}tables/curves.parquet",
     output:
         effects="results/{scope}tables/effects.csv",
-        horizon="results/{scope}tables/horizon.csv",
         tasks="results/{scope}tables/tasks.csv",
         associations="results/{scope}tables/associations.csv",
     log:
@@ -49,7 +47,7 @@ rule effects:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
+        mem_mb=1000,
         runtime=30,
     params:
         code=lambda wildcards: code("effects.py", *used_in(wildcards.scope, "tasks")),

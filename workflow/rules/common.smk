@@ -16,6 +16,7 @@ from bnstudy.config.code import digest
 from bnstudy.config.models import Study, StudySettings
 from bnstudy.config.plan import SCOPES, Plan
 from bnstudy.report.captions import LONG, TABLES, captions
+from bnstudy.report.publication import publication
 
 update_config(config, retyped(workflow.config_settings.config))
 
@@ -45,9 +46,13 @@ FORMATS = ["pdf", "svg", "png"]
 # Tables of the experiments of their own kind: the experiment that makes each.
 OWN_TABLES = {
     "gradients": "depth",
+    "depth_training": "depth_training",
     "digits": "digits",
     "digits_curves": "digits",
     "digits_tuning": "digits",
+    "mnist1d": "mnist1d",
+    "mnist1d_curves": "mnist1d",
+    "mnist1d_tuning": "mnist1d",
     "curvature": "curvature",
 }
 # The columns of all diagnostics, and what they mean.
@@ -171,8 +176,10 @@ def tables_of(scope):
         "claims.csv",
         "effects.csv",
         "horizon.csv",
+        "envelope.csv",
         "tasks.csv",
         "associations.csv",
+        "versions.csv",
         *(["prediction.csv"] if "curvature" in own else []),
     ]
 
@@ -278,6 +285,8 @@ def tested_tables(scope):
         "gradients.csv",
         "digits.csv",
         "digits_tuning.csv",
+        "mnist1d.csv",
+        "mnist1d_tuning.csv",
     ]
     return [table for table in read if table in tables_of(scope)]
 
@@ -295,6 +304,7 @@ def told_tables(scope):
         "tasks",
         "associations",
         "prediction",
+        "versions",
     )
     return [f"{name}.csv" for name in names if f"{name}.csv" in tables_of(scope)]
 
@@ -349,13 +359,21 @@ def study_artifacts(scope):
     ]
 
 
+def due_blocks():
+    """The places of the blocks that this run trains."""
+    return {
+        BLOCK.format(**job.wildcards_dict)
+        for job in workflow.dag.needrun_jobs()
+        if job.rule.name == "train"
+    }
+
+
 WATCHERS = []  # of this run: one, or none
 
 
 def start_watching():
     """Log finished blocks to MLflow beside the training; called by onstart, in training.smk."""
-    training = any(job.rule.name == "train" for job in workflow.dag.needrun_jobs())
-    if not (workflow.is_main_process and STUDY.mlflow.enabled and training):
+    if not (workflow.is_main_process and STUDY.mlflow.enabled):
         return
     command = [sys.executable, "-m", "bnstudy.commands", "watch"]
     places = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]

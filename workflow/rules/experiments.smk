@@ -1,9 +1,9 @@
-"""The experiments of their own kind: two train other networks, in a job of all their seeds each; one
+"""The experiments of their own kind: some train other networks, in a job of all their seeds each; one
 looks at the saved networks of others, in a job per cell.
 
-Needs: config `experiments.depth`, `experiments.digits` (and `dataset`, `batch_norm`),
-`experiments.curvature` and results/runs of the cells it looks at. Makes: results/runs/depth/,
-results/runs/digits/, results/runs/curvature/, results/curvature/.
+Needs: config `experiments.depth`, `.depth_training`, `.digits`, `.mnist1d` (and `dataset`,
+`batch_norm`), `.curvature` and results/runs of the cells it looks at. Makes: results/runs/depth/,
+depth_training/, digits/, mnist1d/ and curvature/, results/curvature/.
 """
 
 
@@ -31,16 +31,42 @@ rule depth:
         "../scripts/depth.py"
 
 
+rule depth_training:
+    """Train deep stacks, with and without BN, from weights of several sizes."""
+    output:
+        table="results/runs/depth_training/depth_training.csv",
+    log:
+        "logs/depth_training.log",
+    benchmark:
+        "results/benchmarks/depth_training.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        runtime=60,
+    params:
+        code=code("depth_training.py", ("tasks", "article"), ("optimizers", "adam")),
+        seeds=own_seeds("depth_training"),
+        settings=own("depth_training"),
+        ranges=STUDY.dataset.ranges.model_dump(),
+        batch_norm=STUDY.batch_norm.model_dump(),
+    script:
+        "../scripts/depth_training.py"
+
+
 rule digits:
     """Train a dense and a convolutional network on digits, with and without BN, each tuned."""
     output:
-        table="results/runs/digits/digits.csv",
-        curves="results/runs/digits/digits_curves.csv",
-        tuning="results/runs/digits/digits_tuning.csv",
+        table="results/runs/{source}/{source}.csv",
+        curves="results/runs/{source}/{source}_curves.csv",
+        tuning="results/runs/{source}/{source}_tuning.csv",
     log:
-        "logs/digits.log",
+        "logs/{source}.log",
     benchmark:
-        "results/benchmarks/digits.tsv"
+        "results/benchmarks/{source}.tsv"
+    wildcard_constraints:
+        source="digits|mnist1d",
     conda:
         "../../environment.yml"
     threads: 1
@@ -49,9 +75,9 @@ rule digits:
         runtime=30,
     params:
         code=code("digits.py"),
-        seeds=own_seeds("digits"),
+        seeds=lambda wildcards: own_seeds(wildcards.source),
         tuning_seeds=list(STUDY.seeds.tuning.range),
-        settings=own("digits"),
+        settings=lambda wildcards: own(wildcards.source),
     script:
         "../scripts/digits.py"
 

@@ -1,7 +1,6 @@
 """The paper of a scope, set from its tables and figures.
 
-Needs: paper/, results/<scope>tables, results/<scope>figures, the blocks' records. Makes:
-results/<scope>paper.pdf.
+Needs: paper/, results/<scope>tables, results/<scope>figures. Makes: results/<scope>paper.pdf.
 """
 
 PAPER_SOURCE = sorted(
@@ -18,7 +17,6 @@ rule paper:
             "figures",
             lambda scope: [f"{figure}.pdf" for figure in figures_of(scope)],
         ),
-        records=block_files("record.json"),
     output:
         pdf=report(
             "results/{scope}paper.pdf",
@@ -40,6 +38,7 @@ rule paper:
         columns=DIAGNOSED,
         # what no number of the paper depends on is left out
         settings=STUDY.model_dump(exclude={"mlflow": True, "training": {"block_size"}}),
+        publication=publication(ROOT),
         captions=lambda wildcards: {
             name: CAPTIONS[name] for name in figures_of(wildcards.scope)
         },

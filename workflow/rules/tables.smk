@@ -1,7 +1,8 @@
 """Tables of a scope: from its blocks to all curves, diagnostics, and one row per run.
 
 Needs: results/runs. Makes: results/<scope>tables/curves.parquet, curves_thinned.parquet,
-diagnostics.parquet, experiments.csv, runs.csv.
+diagnostics.parquet, experiments.csv, runs.csv, horizon.csv, envelope.csv, versions.csv. What is made
+from these needs no blocks and no curves of every epoch.
 """
 
 
@@ -134,3 +135,48 @@ rule runs:
         thresholds=STUDY.analysis.thresholds,
     script:
         "../scripts/runs.py"
+
+
+rule by_epoch:
+    """Follow BN's effect along the longest budgets, and the best loss that any rate reaches."""
+    input:
+        experiments=rules.experiments.output.table,
+        curves=rules.curves.output.table,
+    output:
+        horizon="results/{scope}tables/horizon.csv",
+        envelope="results/{scope}tables/envelope.csv",
+    log:
+        "logs/{scope}by_epoch.log",
+    benchmark:
+        "results/benchmarks/{scope}by_epoch.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=code("by_epoch.py"),
+        study=SETTINGS,
+    script:
+        "../scripts/by_epoch.py"
+
+
+rule versions:
+    """List the software and the processors that the runs were made with."""
+    input:
+        records=block_files("record.json"),
+    output:
+        table="results/{scope}tables/versions.csv",
+    log:
+        "logs/{scope}versions.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        code=code("versions.py"),
+    script:
+        "../scripts/versions.py"

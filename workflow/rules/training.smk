@@ -8,27 +8,31 @@ ones are kept in results/kept as well, so that the same choice for another cell 
 
 
 onstart:
-    # What `make progress`, `make watch` and `make ui` go by. Imported here, since it loads pandas and
+    # What the commands run, progress, watch and ui go by. Imported here, since it loads pandas and
     # is not needed to plan.
     from bnstudy.files import write_json
 
     asked = SCOPES["extended" in workflow.dag_settings.targets]
+    due = due_blocks()
     write_json(
         "logs/plan.json",
         {
             "started": time.time(),
+            "scope": asked,
             "study": STUDY.model_dump(mode="json"),
             "blocks": [
                 {
                     "place": block.place,
                     "models": len(PLAN.seeds(block)),
                     "cost": PLAN.cost(block),
+                    "due": block.place in due,
                 }
                 for block in PLAN.blocks(asked)
             ],
         },
     )
-    start_watching()
+    if due:
+        start_watching()
     # Its limit of 100 jobs a second makes Snakemake (9.27) look at all waiting jobs again a second
     # after each look, and each finished job starts one more such round: of 400 jobs of 0.3 s on two
     # cores these looks take 23 s, 9 s without; with a thousand jobs, a core.

@@ -8,8 +8,8 @@ open_log(snakemake.log[0])
 from bnstudy.experiment.digits import train_networks
 from bnstudy.files import write_csv
 
-params = snakemake.params
-runs, curves, tuning = train_networks(params.seeds, params.tuning_seeds, **params.settings)
+source, params = snakemake.wildcards.source, snakemake.params
+runs, curves, tuning = train_networks(source, params.seeds, params.tuning_seeds, **params.settings)
 write_csv(snakemake.output.table, runs)
 write_csv(snakemake.output.curves, curves)
 write_csv(snakemake.output.tuning, tuning)

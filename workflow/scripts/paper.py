@@ -5,14 +5,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 from bnstudy.logs import open_log
 
 open_log(snakemake.log[0])
-from bnstudy.files import atomic, read_csv, read_json
+from bnstudy.files import atomic, read_csv
 from bnstudy.report.captions import Caption
 from bnstudy.report.paper import build, contents
 
 paths, params = snakemake.input, snakemake.params
 tables = {Path(path).stem: read_csv(path) for path in paths.tables}
 captions = {name: Caption(*parts) for name, parts in params.captions.items()}
-values = contents(tables, [read_json(path) for path in paths.records], params.settings, captions)
+values = contents(tables, params.settings, captions, params.publication)
 pdf, warnings = build(Path(paths.source[0]).parent, [Path(f) for f in paths.figures], values)
 print(warnings, end="")
 with atomic(snakemake.output.pdf) as path:

@@ -53,7 +53,7 @@ from bnstudy.config.models import Analysis, StudySettings
 Tables = Mapping[str, pd.DataFrame]
 Row = dict[str, Any]
 # Tables with pairs of their own, beside runs.csv: how they are read.
-PAIRS = {"gradients": gradient_pairs, "digits": digits_pairs}
+PAIRS = {"gradients": gradient_pairs, "digits": digits_pairs, "mnist1d": digits_pairs}
 # The settings of a tuned cell that are not chosen, and those that a row names beside arm and width.
 TUNED_CELL = ["task", "inputs", "width", "optimizer", "batch_size", "epochs", "label_noise"]
 TUNED_CELL += ["tuned_for"]
@@ -135,12 +135,12 @@ def alternatives(analysis: Analysis, runs: pd.DataFrame) -> list[Choice]:
 
 
 def significance(tables: Tables, study: StudySettings) -> pd.DataFrame:
-    """One row per comparison. `tables`: runs, gradients, digits, and the two of tunings; a missing
-    one has nothing to tell.
+    """One row per comparison. `tables`: runs, gradients, digits, mnist1d, and those of tunings; a
+    missing one has nothing to tell.
 
     Roles: primary (the family that decides the claims), secondary (the article's settings at other
-    widths and thresholds), exploratory (other arms against none), tuned (every arm against none,
-    both tuned), trend (over widths, budgets, batch sizes). Holm adjusts within each.
+    widths and thresholds), exploratory (other arms against none; MNIST-1D), tuned (every arm
+    against none, both tuned), trend (over widths, budgets, batch sizes). Holm adjusts within each.
     """
     claims, runs = all_claims(study.analysis), tables.get("runs", pd.DataFrame())
     every = [comparison for claim in claims for comparison in claim.comparisons]
@@ -157,6 +157,9 @@ def significance(tables: Tables, study: StudySettings) -> pd.DataFrame:
         }.items():
             rows += [_row(c, measure(c, tables, study), role, study.analysis) for c in comparisons]
         rows += [_slope_row(*trend, study.analysis) for trend in trends(claims, runs, study)]
+    if not tables.get("mnist1d", runs[:0]).empty:
+        mnist1d = map(_on_mnist1d, (one for one in every if one.table == "digits"))
+        rows += [_row(c, measure(c, tables, study), "exploratory", study.analysis) for c in mnist1d]
     table = pd.DataFrame(rows)
     table["width"] = table.width.astype("Int64")
     return _decided(table, study)
@@ -225,7 +228,7 @@ def measure(comparison: Comparison, tables: Tables, study: StudySettings) -> Mea
         return _over_tasks(comparison, table, tables.get("tuning", nothing), study)
     if comparison.table != "runs":
         reference, arm, d, censored = PAIRS[comparison.table](table, comparison.of)
-        edge = network_at_edge(tables.get("digits_tuning", nothing), comparison.of)
+        edge = network_at_edge(tables.get(f"{comparison.table}_tuning", nothing), comparison.of)
         return Measured(reference, arm, d, censored, reason=AT_EDGE if edge else "")
     arms = comparison.arm, comparison.reference
     runs = cell_pairs(table, study, comparison.settings, *arms)
@@ -291,6 +294,12 @@ def _of_other_arms(grid: pd.DataFrame, study: StudySettings) -> list[Comparison]
                 for quantity in quantities
             ]
     return found
+
+
+def _on_mnist1d(comparison: Comparison) -> Comparison:
+    """What a claim asks on digits, of the same networks on MNIST-1D."""
+    quantity = comparison.quantity.replace(" on digits", "")
+    return replace(comparison, table="mnist1d", regime=f"{TUNED} on MNIST-1D", quantity=quantity)
 
 
 def _of_tuned(runs: pd.DataFrame, study: StudySettings) -> list[Comparison]:

@@ -357,15 +357,20 @@ def performance_profile(
 ) -> tuple[Share, Share, Share]:
     """Share of `values` at or below each of `limits`, and its interval.
 
-    The score distribution of Agarwal et al. 2021 (rliable), with the exact (Clopper-Pearson)
-    interval of a share, pointwise, by statsmodels. A value that is not finite is above every limit.
+    The score distribution of Agarwal et al. 2021 (rliable), with the interval of `share`,
+    pointwise. A value that is not finite is above every limit.
     """
     values = np.asarray(values, dtype=float)
     if not values.size:
         raise NotEstimable("no values")
-    count = (values[:, None] <= limits).sum(axis=0)
-    low, high = proportion_confint(count, values.size, alpha=1 - confidence, method="beta")
-    return count / values.size, low, high
+    return share((values[:, None] <= limits).sum(axis=0), values.size, confidence)
+
+
+def share(count: Any, total: int, confidence: float = 0.95) -> tuple[Share, Share, Share]:
+    """`count` of `total`, and its exact (Clopper-Pearson) interval, by statsmodels."""
+    count = np.asarray(count)
+    low, high = proportion_confint(count, total, alpha=1 - confidence, method="beta")
+    return count / total, low, high
 
 
 def kaplan_meier(

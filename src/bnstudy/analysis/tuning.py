@@ -82,6 +82,7 @@ def edges(tables: Path) -> list[str]:
         "tuning.csv": "{0.arm}, width {0.width}, batch size {0.batch_size}, for {0.tuned_for}: "
         "{0.schedule}",
         "digits_tuning.csv": "{0.arm}, {0.network} network on digits:",
+        "mnist1d_tuning.csv": "{0.arm}, {0.network} network on MNIST-1D:",
     }
     return [
         f"{cell.format(row)} {row.learning_rate:g} is at the edge of the rates tried; "
@@ -110,7 +111,7 @@ def task_at_edge(table: pd.DataFrame, settings: Mapping[str, Any], arms: Sequenc
 
 
 def network_at_edge(table: pd.DataFrame, network: str) -> bool:
-    """Whether a choice for this network of digits_tuning.csv does; `interaction`: for any."""
+    """Whether a choice for this network (see digits_tuning.csv) does; `interaction`: for any."""
     best = _at_edge(table)
     return len(best) > 0 and (network == "interaction" or network in set(best.network))
 

@@ -12,7 +12,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that `arguments` (by default the process's) name; its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
-        prog="bnstudy", description="Look after a study in the current folder."
+        prog="bnstudy", description="Run a study in the current folder, and look after it."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for file in sorted(Path(__file__).parent.glob("[a-z]*.py")):
@@ -22,12 +22,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             help=description.split("\n\n")[0].replace("\n", " ").rstrip("."),
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
         if file.stem in given[:1]:
             module = import_module(f"bnstudy.commands.{file.stem}")
+            command.set_defaults(run=module.run, given=given[1:], passes_on=False)
             module.add_arguments(command)
-            command.set_defaults(run=module.run)
-    options = parser.parse_args(given)
+    options, others = parser.parse_known_args(given)
+    if others and not options.passes_on:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
     return int(options.run(options))
 
 

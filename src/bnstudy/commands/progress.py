@@ -9,7 +9,9 @@ import argparse
 import re
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -38,18 +40,39 @@ def report(directory: Path, now: float) -> str:
     `now`: seconds since 1970. FileNotFoundError where no study was ever started.
     """
     plan = read_json(directory / "logs" / "plan.json")
-    total = done = since_start = 0.0
+    work = training(directory, plan)
+    if work.done == work.total:
+        return "training: all done"
+    return f"training: {100 * work.done / work.total:.0f} % done, {times(work, plan, now)}"
+
+
+class Work(NamedTuple):
+    """Work in core-seconds: all, what is done, and what of that was done since the start."""
+
+    total: float
+    done: float
+    fresh: float
+
+
+def training(directory: Path, plan: Mapping[str, Any]) -> Work:
+    """The training that the study's plan.json lists."""
+    total = done = fresh = 0.0
     for block in plan["blocks"]:
-        share, fresh = share_done(directory, block["place"], plan["started"])
+        share, since_start = share_done(directory, block, plan["started"])
         total += block["cost"]
         done += block["cost"] * share
-        since_start += block["cost"] * share * fresh
+        fresh += block["cost"] * share * since_start
+    return Work(total, done, fresh)
+
+
+def times(work: Work, plan: Mapping[str, Any], now: float) -> str:
+    """The time since the start, and what is left at the speed since then."""
     elapsed = now - plan["started"]
-    if done == total:
-        return "training: all done"
-    left = (total - done) / since_start * elapsed if since_start else 0.0
-    remaining = f"about {left / 60:.0f} min left" if since_start else "time left not known yet"
-    return f"training: {100 * done / total:.0f} % done, {elapsed / 60:.0f} min so far, {remaining}"
+    remaining = "time left not known yet"
+    if work.fresh:
+        left = (work.total - work.done) / work.fresh * elapsed
+        remaining = f"about {left / 60:.0f} min left" if left >= 60 else "less than a minute left"
+    return f"{elapsed / 60:.0f} min so far, {remaining}"
 
 
 def planned_study(directory: Path) -> Study:
@@ -65,12 +88,16 @@ def record_of(directory: Path, place: str) -> Path:
     return directory / "results" / "runs" / place / "record.json"
 
 
-def share_done(directory: Path, place: str, started: float) -> tuple[float, bool]:
-    """Share of a block that is done (0 to 1), and whether it was done since `started`."""
-    record = record_of(directory, place)
+def share_done(directory: Path, block: Mapping[str, Any], started: float) -> tuple[float, bool]:
+    """Share of a block that is done (0 to 1), and whether it was done since `started`.
+
+    The record of a block that is `due` to be trained anew is there until its job starts.
+    """
+    record = record_of(directory, block["place"])
     if record.exists():
-        return 1.0, record.stat().st_mtime >= started
-    log = directory / "logs" / "train" / f"{place}.log"
+        fresh = record.stat().st_mtime >= started
+        return float(fresh or not block["due"]), fresh
+    log = directory / "logs" / "train" / f"{block['place']}.log"
     if not log.exists() or log.stat().st_mtime < started:
         return 0.0, False
     epochs = re.findall(r"epoch (\d+) of (\d+)", log.read_text())

@@ -92,18 +92,13 @@ def pages(address: str, study: Study) -> str:
     if experiment is None:
         return f"{address}\nThe experiment {name} is not there yet: `make track` makes it."
     links = views.links(experiment.experiment_id)
-    rows = {
-        "what it is about, and all runs": links["start"],
-        "table: which arm wins at which width": links["table"],
-        f"curves: the arms at width {width}": links["chart"],
-        f"single runs at width {width}": links["seeds"],
-        "table: cells of all settings": links["cells"],
-    }
+    rows = {"What it is about, and all runs": links["start"]}
+    rows |= {name: links[view] for view, name in views.NAMES.items()}
     cell = f"tags.arm = 'batch' and tags.width = '{width}'"
     where = f"{views.in_grid(study)} and tags.typical LIKE 'median%' and {cell}"
     for run in client.search_runs([experiment.experiment_id], where, max_results=1):
         page = views.page(experiment.experiment_id, run.info.run_id)
-        rows[f"one run, {run.info.run_name}"] = page
+        rows[f"One run, {run.info.run_name}"] = page
     return "\n".join(f"{label}\n  {address}/{link}" for label, link in rows.items())
 
 

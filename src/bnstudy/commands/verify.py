@@ -35,14 +35,15 @@ class Check(NamedTuple):
 
 
 RUN = ("cell", "seed")
-TEST = ("claim", "regime", "role", "arm", "quantity", "column", "of")
-TEST += ("width", "task", "inputs", "optimizer", "batch_size", "epochs")
+CELL = ("width", "task", "inputs", "optimizer", "batch_size", "epochs")
+TEST = ("claim", "regime", "role", "arm", "quantity", "column", "of", *CELL)
 EFFECT = ("variant", "arm", "width", "quantity")
 RATIOS = ("ratio",)
 LOSSES = ("train_loss", "test_loss")
 FINALS = ("final_train_loss", "final_test_loss")
 FEATURES = ("final_mean", "final_sat", "final_eff", "final_path", "final_jac")
 NORMS = ("depth", "initialization", "scale", "arm", "seed", "layer")
+NETWORK = ("network", "arm", "seed")
 VERDICT = ("verdict",)
 CHECKS = [
     Check(THINNED, f"losses up to epoch {EARLY}", (*RUN, "epoch"), LOSSES, 1e-6),
@@ -50,7 +51,8 @@ CHECKS = [
     Check("runs.csv", "epochs to thresholds", RUN, ("epochs_to",), 0.02),
     Check("runs.csv", "features at the end", RUN, FEATURES, 0.1),
     Check("gradients.csv", "gradient norms", NORMS, ("gradient_norm",), 1e-6),
-    Check("digits.csv", "epochs on digits", ("network", "arm", "seed"), ("epochs_to",), 0.15),
+    Check("digits.csv", "epochs on digits", NETWORK, ("epochs_to",), 0.15),
+    Check("mnist1d.csv", "epochs on MNIST-1D", NETWORK, ("epochs_to",), 0.15),
     Check("effects.csv", "effects of other settings", EFFECT, RATIOS, 0.02),
     Check("significance.csv", "effects", TEST, RATIOS, 0.02),
     Check("significance.csv", "directions", TEST, ("direction",), None),
@@ -99,17 +101,19 @@ def run(arguments: argparse.Namespace) -> int:
 def compare(results: Path, published: Path) -> Iterator[Outcome]:
     """Compare the tables of both scopes below the two folders, one outcome per check.
 
-    The extended scope may not have been made here; the default one must.
+    The extended scope may not have been made here; the default one must, but for the tables of
+    experiments that are not in it.
     """
     for scope in SCOPES:
         ours, theirs = results / f"{scope}tables", published / f"{scope}tables"
         for check in CHECKS:
             table = CURVES if check.table == THINNED else check.table
-            if scope and not ours.exists():
+            here, there = (ours / table).exists(), (theirs / check.table).exists()
+            if not (here or there) or (scope and not ours.exists()):
                 yield Outcome(scope, check, "not made")
-            elif not (theirs / check.table).exists():
+            elif not there:
                 yield Outcome(scope, check, "not published")
-            elif not (ours / table).exists():
+            elif not here:
                 yield Outcome(scope, check, "missing")
             else:
                 reference = _read(theirs / check.table)
@@ -157,6 +161,21 @@ def _read(path: Path, epochs: Iterable[int] = ()) -> pd.DataFrame:
         return read_csv(path)
     early = [epoch for epoch in sorted(epochs) or range(EARLY) if epoch < EARLY]
     return read_parquet(path, ["cell", "seed", "epoch", *LOSSES], epoch=early).to_pandas()
+
+
+def changed_verdicts(results: Path, published: Path) -> list[str]:
+    """A line on each claim and regime with another verdict in `results` than in `published`."""
+    lines = []
+    for tables in (f"{scope}tables" for scope in SCOPES if (results / scope / "tables").exists()):
+        ours, theirs = (read_csv(place / tables / "claims.csv") for place in (results, published))
+        both = theirs.merge(ours, "outer", ["claim", "regime"], suffixes=("_then", "_now"))
+        both = both.fillna("missing")
+        changed = both[both.verdict_then != both.verdict_now]
+        lines += [
+            f"{row.claim}, {row.regime}: {row.verdict_then} as published, {row.verdict_now} here"
+            for row in changed.itertuples()
+        ]
+    return lines
 
 
 def report(outcomes: Sequence[Outcome]) -> str:

@@ -122,7 +122,7 @@ class Watcher:
         shares, unfinished = defaultdict(list), set()
         for block in plan["blocks"]:
             cell, _ = block["place"].split("/")
-            shares[cell].append(share_done(self.directory, block["place"], plan["started"])[0])
+            shares[cell].append(share_done(self.directory, block, plan["started"])[0])
             # Its log may say already that all epochs are done.
             if not record_of(self.directory, block["place"]).exists():
                 unfinished.add(cell)

@@ -272,13 +272,32 @@ class Depth(Section):
         return self
 
 
+class DepthTraining(Section):
+    """The experiment `depth_training`: which deep tanh stacks train."""
+
+    seeds: SeedChoice = "study"
+    width: Width = Field(description="units of every hidden layer")
+    depth: int = Field(ge=2, le=1000, description="hidden layers")
+    scales: Choices[PositiveFloat] = Field(description="σ_w of weights from N(0, σ_w²/inputs)")
+    learning_rates: Annotated[Values, Field(min_length=1)] = Field(description="of Adam")
+    points: int = Field(ge=2, le=10_000, description="training points")
+    epochs: Epochs = Field(description="budget")
+    threshold: PositiveFloat = Field(description="train loss per sample to reach")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "DepthTraining":
+        _refuse_too_many(self.width**2 * self.depth, "weights (width² × depth)")
+        return self
+
+
 class Digits(Section):
-    """The experiment `digits`: a dense and a convolutional network on 8 × 8 digits."""
+    """The experiments `digits`, on 8 × 8 digits, and `mnist1d`, on MNIST-1D: a dense and a
+    convolutional network."""
 
     seeds: SeedChoice = "study"
     widths: Layers = Field(description="units of the dense network's hidden layers")
     channels: Layers = Field(description="channels of the convolutional network's layers")
-    validation_share: float = Field(ge=0.05, le=0.5, description="of the 1797 images")
+    validation_share: float = Field(ge=0.05, le=0.5, description="of all images")
     batch_size: int = Field(ge=2, le=800, description="images per minibatch")
     learning_rates: Annotated[Values, Field(min_length=2)] = Field(
         description="the tuning seeds choose one of them for each network and arm"
@@ -319,15 +338,17 @@ def _or_null(schema: dict[str, Any]) -> None:
 
 
 class Experiments(BaseModel):
-    """Experiments by name. Two train other networks, one looks at saved ones; the rest are products
-    of settings. One that is null is absent: so a file of changes takes it away."""
+    """Experiments by name. Some train other networks, one looks at saved ones; the rest are
+    products of settings. One that is null is absent: so a file of changes takes it away."""
 
     model_config = ConfigDict(
         extra="allow", strict=True, frozen=True, allow_inf_nan=False, json_schema_extra=_or_null
     )
     __pydantic_extra__: dict[ExperimentName, Experiment]
     depth: Depth | None = None
+    depth_training: DepthTraining | None = None
     digits: Digits | None = None
+    mnist1d: Digits | None = None
     curvature: Curvature | None = None
 
     @model_validator(mode="before")
@@ -580,12 +601,13 @@ class Study(StudySettings):
                     self.resolved(settings, f"experiments.{name}")
             if experiment.tuned_by:
                 self._check_tuning(name, experiment)
-        digits = self.experiments.digits
-        if digits and (seed := _shared(self.seeds_of(digits), self.seeds.tuning.range)) is not None:
-            raise ValueError(
-                f"experiments.digits.seeds and seeds.tuning both hold seed {seed}; a seed that "
-                "chose a rate must not test it: move one of them"
-            )
+        for name in ("digits", "mnist1d"):
+            own = getattr(self.experiments, name)
+            if own and (seed := _shared(self.seeds_of(own), self.seeds.tuning.range)) is not None:
+                raise ValueError(
+                    f"experiments.{name}.seeds and seeds.tuning both hold seed {seed}; a seed that "
+                    "chose a rate must not test it: move one of them"
+                )
         curvature, known = self.experiments.curvature, list(self.experiments.training)
         for index, name in enumerate(curvature.experiments if curvature else []):
             if name not in known:
@@ -684,7 +706,9 @@ class Study(StudySettings):
                 )
         return self
 
-    def seeds_of(self, experiment: Experiment | Depth | Digits | Curvature) -> range:
+    def seeds_of(
+        self, experiment: Experiment | Depth | DepthTraining | Digits | Curvature
+    ) -> range:
         """The seeds of an experiment, ascending."""
         named = {"study": self.seeds.study, "tuning": self.seeds.tuning}
         seeds = experiment.seeds

@@ -1,9 +1,10 @@
-"""Two small networks on the 8 × 8 digits, with and without BN: what claim C5 is decided by.
+"""Two small networks on digits, with and without BN: what claim C5 is decided by.
 
 Plain PyTorch, float32, as anyone would write it: `nn.BatchNorm1d` and `2d` with their defaults
-before each tanh, cross-entropy, Adam on minibatches. The data are the 1797 images that come with
-scikit-learn (E. Alpaydin and C. Kaynak, UCI Optical Recognition of Handwritten Digits, 1998; its
-test part).
+before each tanh, cross-entropy, Adam on minibatches. There are two sources of images. `digits`: the
+1797 of 8 × 8 pixels that come with scikit-learn (E. Alpaydin and C. Kaynak, UCI Optical Recognition
+of Handwritten Digits, 1998; its test part); they decide. `mnist1d`: the 5000 lines of 40 pixels of
+MNIST-1D (Greydanus and Kobak 2024), its training and test part together.
 
 Both arms of a seed have the same split, initial weights and order of minibatches: BN draws nothing.
 Each arm of each network has the learning rate that other seeds choose for it.
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
@@ -28,13 +29,13 @@ from bnstudy.experiment.choice import ranked
 
 NETWORKS = ("dense", "convolutional")
 ARMS = ("none", "batch")
-SIDE, CLASSES = 8, 10
-
-_load = cache(load_digits)  # every run asks for them
+CLASSES = 10
+SHAPES = {"digits": (8, 8), "mnist1d": (40,)}  # of an image
+CONVOLUTIONS: dict[int, Any] = {1: (nn.Conv1d, nn.BatchNorm1d), 2: (nn.Conv2d, nn.BatchNorm2d)}
 
 
 class Split(NamedTuple):
-    """Images (n, 1, 8, 8), float32, and labels (n,) of the two parts."""
+    """Images (n, 1, *shape), float32, and labels (n,) of the two parts."""
 
     train_images: Tensor
     train_labels: Tensor
@@ -42,18 +43,34 @@ class Split(NamedTuple):
     validation_labels: Tensor
 
 
-def make_split(seed: int, validation_share: float) -> Split:
+@cache  # every run asks for them
+def load(source: str) -> tuple[Float64[np.ndarray, "image pixel"], Int64[np.ndarray, " image"]]:
+    """All images of a source and their labels, 0 to 9.
+
+    MNIST-1D is not downloaded: its package generates it, from NumPy's global generator, which it
+    seeds.
+    """
+    if source == "digits":
+        return load_digits(return_X_y=True)
+    from mnist1d.data import make_dataset  # brings Matplotlib
+
+    parts = make_dataset()
+    images, labels = (np.concatenate([parts[name], parts[f"{name}_test"]]) for name in "xy")
+    return images, labels
+
+
+def make_split(source: str, seed: int, validation_share: float) -> Split:
     """A random split by `seed`, each class in proportion.
 
     Grey values are shifted and scaled by the training part's mean and spread, over all pixels.
     """
-    images, labels = _load(return_X_y=True)
+    images, labels = load(source)
     train, validation, *labels = train_test_split(
         images, labels, test_size=validation_share, stratify=labels, random_state=seed
     )
     mean, spread = train.mean(), train.std()
     parts = [torch.from_numpy((part - mean) / spread).float() for part in (train, validation)]
-    first, second = (part.reshape(-1, 1, SIDE, SIDE) for part in parts)
+    first, second = (part.reshape(-1, 1, *SHAPES[source]) for part in parts)
     return Split(first, torch.from_numpy(labels[0]), second, torch.from_numpy(labels[1]))
 
 
@@ -62,15 +79,20 @@ def make_network(
     arm: str,
     generator: torch.Generator,
     *,
+    shape: Sequence[int],
     widths: Sequence[int],
     channels: Sequence[int],
 ) -> nn.Sequential:
-    """An untrained network, images (n, 1, 8, 8) to logits (n, 10); weights from `generator`.
+    """An untrained network, images (n, 1, *shape) to logits (n, 10); weights from `generator`.
 
-    `dense`: layers of `widths` units. `convolutional`: 3 × 3 kernels at stride 2, so that each of
-    `channels` halves the side, and a linear layer on what is left. KeyError for another name.
+    `dense`: layers of `widths` units. `convolutional`: kernels of 3 (or 3 × 3) at stride 2, so that
+    each of `channels` halves the sides, and a linear layer on what is left. KeyError for another
+    name.
     """
-    hidden = {"dense": _dense(widths, arm), "convolutional": _convolutional(channels, arm)}[network]
+    hidden = {
+        "dense": _dense(math.prod(shape), widths, arm),
+        "convolutional": _convolutional(shape, channels, arm),
+    }[network]
     *_, (_, features) = hidden
     layers = [layer for block, _ in hidden for layer in block]
     built = nn.Sequential(*layers, nn.Flatten(), nn.Linear(features, CLASSES))
@@ -78,10 +100,9 @@ def make_network(
     return built
 
 
-def _dense(widths: Sequence[int], arm: str) -> list[tuple[list[nn.Module], int]]:
+def _dense(inputs: int, widths: Sequence[int], arm: str) -> list[tuple[list[nn.Module], int]]:
     """(layers, features that come out) of each hidden block."""
-    blocks: list[tuple[list[nn.Module], int]] = [([nn.Flatten()], SIDE**2)]
-    inputs = SIDE**2
+    blocks: list[tuple[list[nn.Module], int]] = [([nn.Flatten()], inputs)]
     for width in widths:
         norm = [nn.BatchNorm1d(width)] if arm == "batch" else []
         blocks.append(([nn.Linear(inputs, width), *norm, nn.Tanh()], width))
@@ -89,14 +110,17 @@ def _dense(widths: Sequence[int], arm: str) -> list[tuple[list[nn.Module], int]]
     return blocks
 
 
-def _convolutional(channels: Sequence[int], arm: str) -> list[tuple[list[nn.Module], int]]:
+def _convolutional(
+    shape: Sequence[int], channels: Sequence[int], arm: str
+) -> list[tuple[list[nn.Module], int]]:
     """(layers, features that come out) of each hidden block."""
-    blocks, inputs, side = [], 1, SIDE
+    convolve, normalise = CONVOLUTIONS[len(shape)]
+    blocks, inputs = [], 1
     for outputs in channels:
-        norm = [nn.BatchNorm2d(outputs)] if arm == "batch" else []
-        convolution = nn.Conv2d(inputs, outputs, kernel_size=3, stride=2, padding=1)
-        side = (side + 1) // 2
-        blocks.append(([convolution, *norm, nn.Tanh()], outputs * side**2))
+        norm = [normalise(outputs)] if arm == "batch" else []
+        convolution = convolve(inputs, outputs, kernel_size=3, stride=2, padding=1)
+        shape = [(side + 1) // 2 for side in shape]
+        blocks.append(([convolution, *norm, nn.Tanh()], outputs * math.prod(shape)))
         inputs = outputs
     return blocks
 
@@ -105,7 +129,7 @@ def _convolutional(channels: Sequence[int], arm: str) -> list[tuple[list[nn.Modu
 def _draw_weights(network: nn.Sequential, generator: torch.Generator) -> None:
     """PyTorch's default, U(±1/√fan_in) for weights and biases, drawn anew from our generator."""
     for layer in network:
-        if isinstance(layer, (nn.Linear, nn.Conv2d)):
+        if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d)):
             bound = layer.weight[0].numel() ** -0.5
             for parameter in layer.parameters():  # the weight, then the bias
                 parameter.uniform_(-bound, bound, generator=generator)
@@ -157,6 +181,7 @@ def _validate(network: nn.Sequential, split: Split) -> dict[str, float]:
 
 
 def train_networks(
+    source: str,
     seeds: Sequence[int],
     tuning_seeds: Sequence[int],
     *,
@@ -172,16 +197,17 @@ def train_networks(
     tables = []
     for cell in product(NETWORKS, ARMS):
         tried = [
-            train_cell(*cell, tuning_seeds, learning_rate=rate, **settings)[0]
+            train_cell(source, *cell, tuning_seeds, learning_rate=rate, **settings)[0]
             for rate in learning_rates
         ]
         choice = choose(pd.concat(tried))
         rate = float(choice.learning_rate.iloc[0])
-        tables.append((*train_cell(*cell, seeds, learning_rate=rate, **settings), choice))
+        tables.append((*train_cell(source, *cell, seeds, learning_rate=rate, **settings), choice))
     return tuple(pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True))
 
 
 def train_cell(
+    source: str,
     name: str,
     arm: str,
     seeds: Sequence[int],
@@ -198,10 +224,11 @@ def train_cell(
     diverges never reaches it, and its losses are recorded as they are.
     """
     runs, curves = [], []
+    sizes = {"shape": SHAPES[source], "widths": widths, "channels": channels}
     for seed in seeds:
-        split = make_split(seed, validation_share)
+        split = make_split(source, seed, validation_share)
         generator = torch.Generator().manual_seed(seed)
-        network = make_network(name, arm, generator, widths=widths, channels=channels)
+        network = make_network(name, arm, generator, **sizes)
         curve = train(network, split, generator, **training)
         epochs, reached = epochs_to(curve.validation_loss.to_numpy(), threshold)
         last = curve.iloc[-1]

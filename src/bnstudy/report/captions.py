@@ -26,8 +26,8 @@ TABLES = {
         "One row per comparison: effect with t interval, p of lower, same and higher, the least of "
         "them adjusted by Holm, direction, sentence. Ratios are of an arm over its reference, "
         "paired by seed. Roles: primary (decides a claim in a regime), secondary (the article's "
-        "settings at other widths and thresholds), exploratory (other arms), tuned (every arm "
-        "against none, both tuned), trend (over widths, budgets, batch sizes).",
+        "settings at other widths and thresholds), exploratory (other arms; MNIST-1D), tuned "
+        "(every arm against none, both tuned), trend (over widths, budgets, batch sizes).",
     ),
     "sensitivity": Caption(
         "Other analyses",
@@ -58,6 +58,12 @@ TABLES = {
         "One row per width and number of epochs: ratio of test losses with its interval, and the "
         "factor by which each arm's loss changed over the last doubling of the epochs.",
     ),
+    "envelope": Caption(
+        "The best loss within a budget",
+        "One row per arm, curve and number of epochs, at the primary width: the least mean test "
+        "loss that any constant rate has reached by then (best), or the loss at the article's "
+        "rate (article), and the rate.",
+    ),
     "tasks": Caption(
         "Tasks",
         "One row per task, kind of inputs and quantity: shares of the targets' variance that are "
@@ -68,21 +74,15 @@ TABLES = {
         "One row per quantity and property: coefficient of d in a regression over tasks and kinds "
         "of inputs, with its interval; exploratory.",
     ),
+    "versions": Caption("Versions", "One row per package and version, and per processor."),
+    "depth_training": Caption(
+        "Deep networks in training",
+        "One row per size of the weights (σ_w), norm, learning rate and seed: epochs to the train "
+        "loss, whether it was reached, the loss then or at the end.",
+    ),
     "gradients": Caption(
         "Gradients at initialisation",
         "One row per depth, initialisation, size of the weights (σ_w), arm, seed and layer.",
-    ),
-    "digits": Caption(
-        "Networks on digits",
-        "One row per run: rate, epochs to the validation loss, values at the end.",
-    ),
-    "digits_curves": Caption(
-        "Networks on digits, by epoch", "One row per run and number of epochs done, from 0 on."
-    ),
-    "digits_tuning": Caption(
-        "Tuning on digits",
-        "One row per network, arm and learning rate tried: geometric mean of the epochs to the "
-        "validation loss over the tuning seeds, rank.",
     ),
     "curvature": Caption(
         "Curvature of the train loss",
@@ -101,10 +101,29 @@ TABLES = {
         "better.",
     ),
 }
+for _table, _images in (("digits", "digits"), ("mnist1d", "MNIST-1D")):
+    TABLES |= {
+        _table: Caption(
+            f"Networks on {_images}",
+            "One row per run: rate, epochs to the validation loss, values at the end.",
+        ),
+        f"{_table}_curves": Caption(
+            f"Networks on {_images}, by epoch",
+            "One row per run and number of epochs done, from 0 on.",
+        ),
+        f"{_table}_tuning": Caption(
+            f"Tuning on {_images}",
+            "One row per network, arm and learning rate tried: geometric mean of the epochs to the "
+            "validation loss over the tuning seeds, rank.",
+        ),
+    }
 
 
 class _Absent:
-    """Stands for a setting of an experiment that the study does not have, in any format."""
+    """Stands for an experiment that the study does not have, and its settings, in any format."""
+
+    def __getattr__(self, name: str) -> "_Absent":
+        return self
 
     def __format__(self, specification: str) -> str:
         return "–"
@@ -119,7 +138,7 @@ def captions(study: Study) -> dict[str, Caption]:
         declared = members.declared("figures", name)
         try:
             text = declared["CAPTION"].format(**known)
-        except (KeyError, IndexError) as error:
+        except (KeyError, IndexError, AttributeError) as error:
             raise ValueError(
                 f"{members.path('figures', name)}: {error} in CAPTION; known: {', '.join(known)}"
             ) from None
@@ -128,8 +147,10 @@ def captions(study: Study) -> dict[str, Caption]:
 
 
 def _settings(study: Study) -> dict[str, Any]:
-    """What a caption may name."""
-    analysis, depth, digits = study.analysis, study.experiments.depth, study.experiments.digits
+    """What a caption may name. Of an experiment of its own kind any setting: `{digits.epochs}`."""
+    analysis, experiments = study.analysis, study.experiments
+    own = {name: getattr(experiments, name) for name in type(experiments).model_fields}
+    depth = experiments.depth
     return {
         "level": f"{100 * (1 - analysis.alpha):g} %",
         "seeds": _seeds(study.study_seeds),
@@ -140,12 +161,10 @@ def _settings(study: Study) -> dict[str, Any]:
         "final_window": analysis.final_window,
         "margin": analysis.margins.losses,
         "saturation": study.diagnostics.get("features", {}).get("saturation", _Absent()),
-        "depth": max(depth.depth) if depth else _Absent(),
+        "deepest": max(depth.depth) if depth else _Absent(),
         "depths": " and ".join(map(str, depth.depth)) if depth else _Absent(),
-        "depth_width": depth.width if depth else _Absent(),
-        "depth_seeds": _seeds(study.seeds_of(depth)) if depth else _Absent(),
-        "digits_threshold": digits.threshold if digits else _Absent(),
-        "digits_seeds": _seeds(study.seeds_of(digits)) if digits else _Absent(),
+        **{name: found or _Absent() for name, found in own.items()},
+        **{f"{n}_seeds": _seeds(study.seeds_of(e)) if e else _Absent() for n, e in own.items()},
     }
 
 

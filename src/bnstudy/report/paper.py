@@ -48,15 +48,15 @@ PLACED = re.compile(r'study-figure\("(\w+)"')  # a figure's place in paper/*.typ
 
 def contents(
     tables: Mapping[str, pd.DataFrame],
-    records: Sequence[Mapping[str, Any]],
     settings: Mapping[str, Any],
     captions: Mapping[str, Caption],
+    publication: Mapping[str, str],
 ) -> dict[str, Any]:
     """What the paper prints, ready to be set: texts, and the settings as they are.
 
     `tables`: claims, significance, sensitivity, runs, experiments, effects, horizon, tasks,
-    associations and, where there is one, prediction of a scope; `records`: those of its training
-    jobs; `settings`: the study's, as plain values.
+    associations, versions and, where there is one, prediction of a scope; `settings`: the study's,
+    as plain values; `publication`: version and address.
     """
     study = StudySettings(**{name: settings[name] for name in StudySettings.model_fields})
     tests, runs = tables["significance"], tables["runs"]
@@ -65,6 +65,7 @@ def contents(
     first = f"epochs_to_{study.analysis.primary.threshold:g}"
     return {
         "settings": settings,
+        "publication": publication,
         "reference": study.reference,
         "article": ARTICLE,
         "level": f"{100 * (1 - study.analysis.alpha):g} %",
@@ -86,6 +87,7 @@ def contents(
         "prediction": _prediction(tables.get("prediction", pd.DataFrame())),
         "arms": _arms(tests, study.analysis.primary.threshold),
         "sensitivity": _sensitivity(tables["sensitivity"]),
+        "lines": list(tests[tests.regime.str.endswith("MNIST-1D")].sentence),
         "tuned_runs": int((runs.tuned_for != study.reference["tuned_for"]).sum()),
         "infimum": [[f"{e:g}", f"{loss:.2g}"] for e, loss in infimum().items()],
         "runs": {"trained": len(runs), "diverged": int((runs.status == "diverged").sum())},
@@ -93,7 +95,7 @@ def contents(
         "effects": _effects(tables["effects"]),
         "horizon": _horizon(tables["horizon"]),
         "cost": _cost(grid, runs.seconds.sum()),
-        "versions": _versions(records),
+        "versions": _versions(tables["versions"]),
     }
 
 
@@ -352,11 +354,13 @@ def _cost(grid: pd.DataFrame, seconds: float) -> dict[str, Any]:
     return {"widths": list(map(str, widths)), "rows": rows, "minutes": f"{seconds / 60:.3g}"}
 
 
-def _versions(records: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """What the training jobs ran on: software and processors, each once."""
-    software = {f"{k} {v}" for record in records for k, v in record["versions"].items()}
-    processors = {record["machine"]["processor"] for record in records}
-    return {"software": sorted(software), "processors": sorted(processors)}
+def _versions(versions: pd.DataFrame) -> dict[str, list[str]]:
+    """What the training jobs ran on: software and processors."""
+    software, processors = (versions[versions.kind == k] for k in ("software", "processor"))
+    return {
+        "software": [f"{row.name} {row.version}" for row in each_row(software)],
+        "processors": list(processors.name),
+    }
 
 
 def _number(value: float) -> str:

@@ -1,7 +1,7 @@
-"""What was found and measured, written into README.md between markers.
+"""What was found and measured, written into README.md and other files between markers.
 
 Figure and findings come from published/, the speed table from benchmarks/results/; nothing of it is
-typed.
+typed. datapackage.json is generated as a whole.
 """
 
 import re
@@ -16,19 +16,32 @@ from bnstudy.analysis.outcomes import REFERENCE, TREATMENT, each_row, has_settin
 from bnstudy.analysis.wording import interval, tuning_beside_bn
 from bnstudy.config.models import Study
 from bnstudy.config.plan import SCOPES
-from bnstudy.files import atomic, read_csv, read_parquet
+from bnstudy.files import atomic, read_csv, read_parquet, write_json
 from bnstudy.report.captions import captions
+from bnstudy.report.datapackage import STUDIES, package
+from bnstudy.report.publication import citation
 
-# A generated part stands between <!-- name: … --> and <!-- end of name -->.
-PART = r"(<!-- {name}: [^\n]*-->\n).*?(<!-- end of {name} -->)"
+# A generated part stands between <!-- name: … --> and <!-- end of name -->, in YAML in comments.
+PART = r"((?:<!--|#) {name}: [^\n]*\n).*?((?:<!--|#) end of {name})"
 
 
 def write(root: Path) -> None:
-    """Write the generated parts into README.md of the repository in `root`."""
-    readme = root / "README.md"
-    text = filled(readme.read_text(), parts(root))
-    with atomic(readme) as path:
-        path.write_text(text)
+    """Write what is generated into README.md, CITATION.cff, docs/checklist.md and
+    published/datapackage.json of the repository in `root`."""
+    for name, text in texts(root).items():
+        with atomic(root / name) as path:
+            path.write_text(text)
+    write_json(root / "published" / "datapackage.json", package(root))
+
+
+def texts(root: Path) -> dict[str, str]:
+    """The files with generated parts, these up to date."""
+    generated = {
+        "README.md": parts(root),
+        "CITATION.cff": {"publication": citation(root)},
+        "docs/checklist.md": {"compute": compute(root / "published")},
+    }
+    return {name: filled((root / name).read_text(), each) for name, each in generated.items()}
 
 
 def parts(root: Path) -> dict[str, str]:
@@ -56,7 +69,7 @@ def filled(text: str, parts: dict[str, str]) -> str:
     for name, content in parts.items():
         place = re.search(PART.format(name=name), text, re.DOTALL)
         if not place:
-            raise ValueError(f"README.md has no place for {name!r}: <!-- {name}: … -->")
+            raise ValueError(f"there is no place for {name!r}: <!-- {name}: … -->")
         text = f"{text[: place.end(1)]}{content}\n{text[place.start(2) :]}"
     return text
 
@@ -76,6 +89,16 @@ def findings(tables: Path) -> list[str]:
 def beside(tables: Path) -> list[str]:
     """A line on what choosing the rate does beside BN."""
     return [f"- Rates: {' '.join(tuning_beside_bn(read_csv(tables / 'significance.csv')))}"]
+
+
+def compute(published: Path) -> str:
+    """A row per published scope: its runs, and the core-hours of their training."""
+    rows = ["| experiments | runs | core-hours of training |", "|---|---|---|"]
+    for scope, name in STUDIES.items():
+        if (table := published / f"{scope}tables" / "runs.csv").exists():
+            runs = read_csv(table)
+            rows.append(f"| {name} | {len(runs):,} | {runs.seconds.sum() / 3600:.1f} |")
+    return "\n".join(rows)
 
 
 def widest(published: Path) -> Path:

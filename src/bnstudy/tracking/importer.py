@@ -162,9 +162,8 @@ class Importer:
         finished after them."""
         self.left_alone = {run.key for run in wanted if self._has_more(run)}
         self._drop_outdated(wanted)
-        parents = [run for run in wanted if run.level == "cell"]
-        for run in parents:
-            self._ensure(run)
+        for parent in (run for run in wanted if run.level == "cell"):
+            self._ensure(parent)
         for run in sorted(wanted, key=lambda run: ("seed", "cell", "study").index(run.level)):
             self._bring_up_to_date(run)
             if (done := self.counts.total()) % 50 == 0:
@@ -228,7 +227,8 @@ class Importer:
     def _fill(self, run: TrackedRun, stored: StoredRun | None) -> None:
         """Log everything, then mark the run complete."""
         run_id = self.ids[run.key]
-        metrics = [Metric(name, value, run.end, 0) for name, value in run.metrics.items()]
+        # Of several values MLflow shows the latest: a later update is later than the start.
+        metrics = [Metric(name, value, run.start, 0) for name, value in run.metrics.items()]
         metrics += _curve_metrics(run)
         if stored is not None and "progress" in stored.data.metrics:
             metrics.append(Metric("progress", 1.0, time.time_ns() // 1_000_000, 0))
@@ -250,8 +250,8 @@ class Importer:
         """
         now = time.time_ns() // 1_000_000  # the latest value is the one that MLflow shows
         old = stored.data
-        moved = {n: value for n, value in run.metrics.items() if old.metrics.get(n) != value}
-        metrics = [Metric(name, value, now, 0) for name, value in moved.items()]
+        moved = (item for item in run.metrics.items() if old.metrics.get(item[0]) != item[1])
+        metrics = [Metric(name, value, now, 0) for name, value in moved]
         tags = self._tags(run, old.tags)
         tags |= _note_tags(run.note(self.ids, self.experiment_id), old.tags)
         changed = [RunTag(n, value) for n, value in tags.items() if old.tags.get(n) != value]
@@ -345,7 +345,7 @@ def _curve_metrics(run: TrackedRun) -> list[Metric]:
     if curves.empty:
         return []
     epochs = curves.index.to_numpy()
-    times = (run.start + (run.end - run.start) * (epochs + 1) // run.epochs).tolist()
+    times = (run.start + (run.end - run.start) * (epochs + 1) // int(run.params["epochs"])).tolist()
     return [
         Metric(str(name), value, at, epoch)
         for name, values in curves.items()

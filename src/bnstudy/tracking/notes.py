@@ -28,9 +28,9 @@ An [article]({article}) answers with one run and one picture. Here it is a study
 (`none`: without BN; `batch`: with it; and others), a width and all other settings; a *seed* draws
 both the data set and the initial weights. Runs of one seed and width are pairs.
 
-Look at: [which arm wins at which width]({table}) · [curves at width {width}]({chart}) ·
-[single runs at width {width}]({seeds}) · [cells of all settings]({cells}) ·
-[all, seeds below their cell]({start})
+Look at (as in the menu *Views*): [which arm wins at which width]({table}) · [curves at width
+{width}]({chart}) · [single runs]({seeds}) · [cells of all settings]({cells}) · [tuned]({tuned}) ·
+[tuning]({tried}) · [verdicts, figures, tables]({study}) · [all, seeds below their cell]({start})
 
 {verdicts}How to read it:
 
@@ -43,10 +43,11 @@ Look at: [which arm wins at which width]({table}) · [curves at width {width}]({
   was, and `epochs_to_X` is the training budget.
 - `loss/train`, `loss/test`: the curves at log-spaced epochs, of a cell the median with `_q1` and
   `_q3`; every epoch is in `results/tables/curves.parquet`.
-- `seconds`: the run's share of the time that its block of seeds trained; *Duration* is the whole.
+- `seconds`: the run's share of the time that its block of seeds trained; *Duration*: that time of
+  the block, of a cell and of the run *study* that of all their runs.
 - Status `FAILED`: the run diverged. Values that are not finite are named in its tag `not_finite`.
-- Filters: `tags.superseded = "false"` (hides runs of earlier code), `tags.level = "seed"`,
-  `tags.experiments LIKE "%rates%"`, `tags.arm = "batch" and tags.learning_rate = "0.001"`.
+- Filters: `tags.superseded = "false"` (hides runs of earlier code), `tags.tuned_for = "nothing"`,
+  `tags.role = "tuning"` (chooses rates), `tags.experiments LIKE "%rates%"`, `tags.level = "seed"`.
 """
 
 

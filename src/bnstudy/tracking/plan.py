@@ -72,7 +72,6 @@ class TrackedRun:
     metrics: Mapping[str, float] = field(default_factory=dict)  # finite values only
     experiments: Sequence[str] = ()
     parent: str | None = None
-    epochs: int = 0
     curves: Callable[[], pd.DataFrame] = pd.DataFrame
     datasets: Callable[[], Sequence[DatasetInput]] = tuple
     progress: float | None = None
@@ -143,8 +142,7 @@ def expected_runs(
             f"run {missing[0]} of runs.csv is in none of the {len(sources.blocks)} runs' "
             "record.json; run the pipeline again (`make`): it collects the tables from the records"
         )
-    runs = runs.assign(parent=runs.run_key.map(cell_key))
-    runs["counted"] = _counted(runs, sources.study)
+    runs = _roles(runs.assign(parent=runs.run_key.map(cell_key)), sources.study)
     runs["typical"] = _typical(runs, sources.experiments)
     # of tuned cells each arm has its own rate and schedule
     fixed = runs.tuned_for == UNTUNED["tuned_for"]
@@ -167,11 +165,18 @@ def cell_key(run_key: str) -> str:
     return re.sub(r"-s\d+-(?=[0-9a-f]+$)", "-", run_key)
 
 
-def _counted(runs: pd.DataFrame, study: Study) -> pd.Series:
-    """Which runs enter their cell's aggregates: those of the study's seeds, as everywhere in the
-    study; of a cell that has none of those, all."""
-    of_study = runs.seed.isin(study.study_seeds)
-    return of_study | ~of_study.groupby(runs.parent).transform("any")
+def _roles(runs: pd.DataFrame, study: Study) -> pd.DataFrame:
+    """The runs with two columns more.
+
+    `role` of a run's cell: the study's seeds decide, those of tuning choose settings. `counted`:
+    which enter their cell's aggregates, the study's seeds, as everywhere in the study; of a cell
+    that has none of those, all.
+    """
+    of_study, of_tuning = (runs.seed.isin(s.range) for s in (study.seeds.study, study.seeds.tuning))
+    decides = of_study.groupby(runs.parent).transform("any")
+    chooses = of_tuning.groupby(runs.parent).transform("all")
+    role = np.select([decides, chooses], ["study", "tuning"], "other")
+    return runs.assign(role=role, counted=of_study | ~decides)
 
 
 def _typical(runs: pd.DataFrame, experiments: pd.DataFrame) -> pd.Series:
@@ -198,7 +203,7 @@ def _seed(row: Row, sources: Sources) -> TrackedRun:
     block, study = sources.blocks[row["run_key"]], sources.study
     record, seed, typical = block.record, int(row["seed"]), row["typical"]
     digest = record["dataset_digests"][str(seed)]
-    tags = {"seed": seed, "dataset_digest": digest, "typical": typical}
+    tags = {"seed": seed, "dataset_digest": digest, "typical": typical, "role": row["role"]}
     metrics = {name: row[name] for name in _metric_names(row)}
     return TrackedRun(
         key=row["run_key"],
@@ -257,7 +262,11 @@ def _cell(
     tags = {
         "seeds": f"{len(counted)}, from {counted.seed.min()} to {counted.seed.max()}",
         "mlflow.runColor": style.look(first.arm).colour,  # as in the study's figures
+        "role": first.role,
     }
+    recorded = _recorded(sources.study, list(blocks.values()), summary, tags)
+    # Its duration is the time that its runs were trained, whenever that was.
+    recorded["end"] = recorded["start"] + round(1000 * group.seconds.sum())
     return TrackedRun(
         key=first.parent,
         level="cell",
@@ -271,7 +280,7 @@ def _cell(
         files_name=members,
         files=lambda folder: _cell_figure(sources.curves_of(counted), first, folder),
         progress=progress,
-        **_recorded(sources.study, list(blocks.values()), summary, tags),
+        **recorded,
     )
 
 
@@ -318,8 +327,9 @@ def expected_study(
 ) -> TrackedRun:
     """The run of a whole scope: its files, its settings and its verdicts.
 
-    `files`: those of results/ to show. `runs`: all others;
-    without any (a study of gradients alone, say) it is dated by its files.
+    `files`: those of results/ to show. `runs`: all others. It starts when the last of them ended
+    (without any, of a study of gradients alone, say, when its files were made), so that MLflow
+    lists it first; its duration is the time that they trained.
     """
     seeds = [run for run in runs if run.level == "seed"]
     settings = study.model_dump(mode="json")
@@ -328,19 +338,17 @@ def expected_study(
     tags = {"study": study.mlflow.experiment, "scope": name, "config_digest": _digest(settings)}
     if claims is not None:
         tags |= {f"verdict {row.claim}: {row.regime}": row.verdict for row in each_row(claims)}
-    times = [round(path.stat().st_mtime * 1000) for path in files]
+    ends = [run.end for run in seeds] or [round(path.stat().st_mtime * 1000) for path in files]
+    seconds = sum(run.metrics["seconds"] for run in seeds)
+    diverged = sum(run.status == "FAILED" for run in seeds)
     return TrackedRun(
         key=f"study-{name}-{hashlib.sha256(keys.encode()).hexdigest()[:12]}",
         level="study",
         name="study" if name == "default" else f"study, {name}",
         status="FINISHED",
-        start=min([run.start for run in seeds] or times),
-        end=max([run.end for run in seeds] or times),
-        metrics={
-            "runs": len(seeds),
-            "diverged": sum(run.status == "FAILED" for run in seeds),
-            "seconds": sum(run.metrics["seconds"] for run in seeds),
-        },
+        start=max(ends),
+        end=max(ends) + round(1000 * seconds),
+        metrics={"runs": len(seeds), "diverged": diverged, "seconds": seconds},
         tags=tags,
         note=lambda *_: notes.study_note(claims, len(seeds)),
         files_name=hashlib.sha256(f"{digest_files(files)} {settings}".encode()).hexdigest(),
@@ -394,7 +402,6 @@ def _recorded(
         "params": {n: str(v) for n, v in pd.json_normalize(params).iloc[0].items()},
         "metrics": finite,
         "tags": {name: str(value) for name, value in all_tags.items() if value != ""},
-        "epochs": settings["epochs"],
     }
 
 

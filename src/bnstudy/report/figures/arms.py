@@ -24,7 +24,7 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     A panel per width; epochs to each threshold from left to right, then the final test loss.
     """
     tests = tables["significance"]
-    tests = tests[tests.role == "exploratory"]
+    tests = tests[(tests.role == "exploratory") & tests.width.notna()]
     widths = sorted(set(tests.width))
     count = max(len(widths), 1)
     size = (1.3 + 2.8 * count, 2.6)

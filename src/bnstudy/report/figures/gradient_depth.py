@@ -11,8 +11,8 @@ from bnstudy.report import style
 
 TITLE = "Gradients against depth at initialisation"
 CAPTION = (
-    "Norm of the loss's gradient at the input of each tanh of a stack of {depth} hidden layers "
-    "of {depth_width} units, relative to the last layer's; median and quartiles over "
+    "Norm of the loss's gradient at the input of each tanh of a stack of {deepest} hidden layers "
+    "of {depth.width} units, relative to the last layer's; median and quartiles over "
     "{depth_seeds}. A flat line neither vanishes nor explodes. The numbers are the factor per "
     "layer on the way back (geometric mean)."
 )

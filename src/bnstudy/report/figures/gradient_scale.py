@@ -12,7 +12,7 @@ from bnstudy.report import style
 TITLE = "Factor per layer against the size of the weights"
 CAPTION = (
     "Factor by which the gradient grows per layer on its way back, at initialisation, in stacks of "
-    "{depths} hidden layers of {depth_width} units with weights from N(0, σ_w²/inputs): median and "
+    "{depths} hidden layers of {depth.width} units with weights from N(0, σ_w²/inputs): median and "
     "quartiles over {depth_seeds}. At 1 a gradient neither vanishes nor explodes. Upright line: "
     "σ_w = 1, critical without BN. Open markers: the article's weights, N(0, 1)."
 )
