@@ -16,7 +16,7 @@ class Caption(NamedTuple):
 
 
 # The tables that the explorer shows, but for those with a row per layer or epoch.
-LONG = {"gradients", "digits_curves"}
+LONG = {"gradients", "digits_curves", "mnist1d_curves"}
 TABLES = {
     "claims": Caption(
         "Claims", "One row per claim and regime: verdict, deciding comparison, evidence."
