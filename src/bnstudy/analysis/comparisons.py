@@ -19,7 +19,7 @@ import pandas as pd
 from jaxtyping import Bool, Shaped
 
 from bnstudy.analysis import statistics
-from bnstudy.analysis.decisions import CENSORED, decide, direction, estimable, three_way
+from bnstudy.analysis.decisions import CENSORED, Tails, decide, direction, estimable, three_way
 from bnstudy.analysis.hypotheses import (
     ARTICLE,
     FINAL_LOSS,
@@ -34,13 +34,13 @@ from bnstudy.analysis.outcomes import (
     REFERENCE,
     LogRatios,
     cell_pairs,
+    censored_pairs,
     digits_pairs,
     each_row,
     failures,
     gradient_pairs,
     grid_runs,
     log_ratio_of,
-    pair_table,
 )
 from bnstudy.analysis.statistics import NotEstimable
 from bnstudy.analysis.tasks import CENSORED_RUNS, task_effects, task_pairs, task_runs
@@ -232,11 +232,8 @@ def measure(comparison: Comparison, tables: Tables, study: StudySettings) -> Mea
         return Measured(reference, arm, d, censored, reason=AT_EDGE if edge else "")
     arms = comparison.arm, comparison.reference
     runs = cell_pairs(table, study, comparison.settings, *arms)
-    values = pair_table(runs, comparison.column, *arms, comparison.diverged)
-    reached = f"reached_{comparison.column.removeprefix('epochs_to_')}"
-    got = pair_table(runs, reached, *arms, "left out").reindex(values.index).fillna(1.0)
+    values, censored = censored_pairs(runs, comparison.column, *arms, comparison.diverged)
     reference, arm = (values[name].to_numpy(float) for name in reversed(arms))
-    censored = ~got[arms[1]].to_numpy(bool), ~got[arms[0]].to_numpy(bool)
     edge = at_edge(tables.get("tuning", nothing), study, comparison.settings, arms)
     d, failed = log_ratio_of(reference, arm), failures(runs, *arms)
     return Measured(reference, arm, d, censored, failed, AT_EDGE if edge else "")
@@ -251,13 +248,9 @@ def _over_tasks(
     effects = task_effects(task_pairs(runs, comparison.column), CENSORED)
     reference, arm = (np.exp(effects[name].to_numpy(float)) for name in ("reference", "arm"))
     first, second = (effects[name].to_numpy(bool) for name in CENSORED_RUNS)
-    d, variances, new = (
-        effects.d.to_numpy(float),
-        effects.variance.to_numpy(),
-        comparison.of == "new",
-    )
-    alpha = study.analysis.alpha
-    pooled, reason = attempt(partial(statistics.random_effects, d, variances, new, alpha))
+    d, variances = effects.d.to_numpy(float), effects.variance.to_numpy()
+    options: Any = {"new": comparison.of == "new", "alpha": study.analysis.alpha}
+    pooled, reason = attempt(partial(statistics.random_effects, d, variances, **options))
     if task_at_edge(tuning, settings, PAIR):
         reason = AT_EDGE
     return Measured(reference, arm, d, (first, second), failures(runs), reason, pooled)
@@ -376,17 +369,16 @@ def _row(
     d, censored = measured.d, measured.censored
     margin = getattr(analysis.margins, comparison.margin) ** choice.power
     resampling: Any = {"resamples": analysis.permutations, "alpha": analysis.alpha}
-    tails = (
-        measured.pooled.tails
-        if measured.pooled
-        else {
-            "sign-flip": partial(
-                statistics.sign_flips, rng=generator_of(analysis, comparison.name), **resampling
-            ),
-            "Wilcoxon": partial(statistics.wilcoxon_tails, alpha=analysis.alpha),
-            "t": partial(statistics.t_tails, alpha=analysis.alpha),
-        }[choice.test]
+    flips = partial(
+        statistics.sign_flips, rng=generator_of(analysis, comparison.name), **resampling
     )
+    tails: Tails = {
+        "sign-flip": flips,
+        "Wilcoxon": partial(statistics.wilcoxon_tails, alpha=analysis.alpha),
+        "t": partial(statistics.t_tails, alpha=analysis.alpha),
+    }[choice.test]
+    if measured.pooled:
+        tails = measured.pooled.tails
     never = len(d) > 0 and all(each.all() for each in censored)
     reason = "no run reached the threshold" if never else measured.reason
     effect = effect_of(np.empty(0) if never else d, analysis)

@@ -144,6 +144,17 @@ def pair_table(
     return table.reindex(columns=[reference, arm]).dropna()
 
 
+def censored_pairs(
+    runs: pd.DataFrame, column: str, arm: str, reference: str, diverged: Diverged
+) -> tuple[pd.DataFrame, tuple[Bool[np.ndarray, " pair"], Bool[np.ndarray, " pair"]]]:
+    """`pair_table`, and which runs of reference and arm never got to the column's threshold; none
+    of a column that has no threshold."""
+    values = pair_table(runs, column, arm, reference, diverged)
+    reached = f"reached_{column.removeprefix('epochs_to_')}"
+    got = pair_table(runs, reached, arm, reference, "left out").reindex(values.index).fillna(1.0)
+    return values, (~got[reference].to_numpy(bool), ~got[arm].to_numpy(bool))
+
+
 def failures_as_worst(values: pd.Series, at_least: float) -> pd.Series:
     """`values` with those that are not finite replaced by the largest finite one, or by `at_least`
     if that is larger: a loss is then no better than that of predicting the mean.

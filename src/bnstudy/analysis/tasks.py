@@ -19,9 +19,9 @@ from bnstudy.analysis.outcomes import (
     REFERENCE,
     TREATMENT,
     Diverged,
+    censored_pairs,
     has_settings,
     log_ratio_of,
-    pair_table,
     with_partner,
 )
 from bnstudy.config import members
@@ -48,16 +48,14 @@ def task_pairs(runs: pd.DataFrame, column: str) -> pd.DataFrame:
     runs never got to its threshold."""
     loss = column.endswith("_loss")
     diverged: Diverged = "worst" if loss else "slowest"
-    reached = f"reached_{column.removeprefix('epochs_to_')}"
     columns = ["task", "inputs", "seed", "reference", "arm", "d", *CENSORED_RUNS]
     frames = [pd.DataFrame(columns=columns)]
     for (task, inputs), cell in runs.groupby(["task", "inputs"], observed=True):
         pairs = with_partner(cell, TREATMENT)
-        found = pair_table(pairs, column, TREATMENT, REFERENCE, diverged)
-        got = pair_table(pairs, reached, TREATMENT, REFERENCE, "left out").reindex(found.index)
+        found, censored = censored_pairs(pairs, column, TREATMENT, REFERENCE, diverged)
         found.columns = ["reference", "arm"]
         found["d"] = log_ratio_of(found.reference.to_numpy(), found.arm.to_numpy())
-        found[CENSORED_RUNS] = ~got.fillna(1.0).to_numpy(bool)
+        found[CENSORED_RUNS] = np.column_stack(censored)
         frames.append(found.reset_index().assign(task=str(task), inputs=str(inputs)))
     return pd.concat(frames[-max(1, len(frames) - 1) :], ignore_index=True)[columns]
 
