@@ -57,9 +57,8 @@ def _ratios(axes: Axes, runs: pd.DataFrame, tests: pd.DataFrame) -> None:
         spread = row + np.linspace(0.05, 0.3, len(ratios))
         axes.plot(ratios, spread, "o", color="0.6", markersize=2)
         for mean in each_row(tests[tests.of == network].dropna(subset="ratio")):
-            error = [[mean.ratio - mean.ratio_low], [mean.ratio_high - mean.ratio]]
             point: style.Style = {"fmt": "o", "color": colour, "markersize": 4, "capsize": 3}
-            axes.errorbar(mean.ratio, row - 0.15, xerr=error, **point)
+            style.estimate(axes, mean, row - 0.15, **point)
             place = axes.transData + ScaledTranslation(0, 4 / 72, axes.figure.dpi_scale_trans)
             text: style.Style = {"ha": "center", "va": "bottom", "color": colour, "fontsize": 6.5}
             text["bbox"] = {"color": "white", "pad": 0.5}

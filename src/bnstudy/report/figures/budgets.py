@@ -1,8 +1,12 @@
 """BN's effect on the tuned final loss against the budget of epochs."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bnstudy.analysis.hypotheses import FINAL_LOSS
+from bnstudy.analysis.outcomes import TREATMENT, has_settings
 from bnstudy.config.models import StudySettings
 from bnstudy.report import style
 
@@ -18,16 +22,15 @@ TABLES = ("significance.csv",)
 def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """`significance`: the tuned comparisons of final losses, by budget."""
     tests, usual = tables["significance"], study.reference
-    wanted = {"role": "tuned", "column": "final_test_loss", "arm": "batch", "batch_size": "full"}
+    wanted: dict[str, Any] = {"role": "tuned", "column": FINAL_LOSS["column"]}
+    wanted |= {"arm": TREATMENT, "batch_size": "full"}
     wanted |= {name: usual[name] for name in ("task", "inputs", "optimizer")}
-    chosen = tests.width == study.analysis.minibatches.width
-    for name, value in wanted.items():
-        chosen &= tests[name] == value
-    rows = tests[chosen].dropna(subset="ratio").sort_values("epochs")
+    wanted["width"] = study.analysis.minibatches.width
+    rows = tests[has_settings(tests, wanted)].dropna(subset="ratio").sort_values("epochs")
     figure, axes = style.ratio_panel(2.4, "budget in epochs", "ratio of final test losses")
     margin = study.analysis.margins.losses
     axes.axhspan(1 / margin, margin, color="0.88", linewidth=0, zorder=0)
-    axes.errorbar(rows.epochs, rows.ratio, yerr=style.errors(rows), **style.points("batch"))
+    axes.errorbar(rows.epochs, rows.ratio, yerr=style.errors(rows), **style.points(TREATMENT))
     style.plain_log_ticks(axes.xaxis, sorted(set(rows.epochs)))
     style.ratio_ticks(axes.yaxis, [1 / margin, margin, *rows.ratio_low, *rows.ratio_high])
     return figure

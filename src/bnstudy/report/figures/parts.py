@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnstudy.analysis.outcomes import each_row
+from bnstudy.analysis.outcomes import each_row, has_settings
 from bnstudy.config.models import StudySettings
 from bnstudy.report import style
 
@@ -22,11 +22,10 @@ TABLES = ("significance.csv",)
 def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """`significance`: the tuned comparisons at the width for minibatches, two panels."""
     tests, usual, analysis = tables["significance"], study.reference, study.analysis
-    chosen = (tests.role == "tuned") & (tests.width == analysis.minibatches.width)
-    for name in ("task", "inputs"):
-        chosen &= tests[name] == usual[name]
+    wanted: dict[str, Any] = {"role": "tuned", "width": analysis.minibatches.width}
+    wanted |= {name: usual[name] for name in ("task", "inputs")} | {"batch_size": "full"}
     budgets = tests.epochs.isin([usual["epochs"], analysis.tasks.epochs])
-    rows = tests[chosen & budgets & (tests.batch_size == "full")].dropna(subset="ratio")
+    rows = tests[has_settings(tests, wanted) & budgets].dropna(subset="ratio")
     rows = rows.assign(name=[_name(row, usual["epochs"]) for row in each_row(rows)])
     columns = [f"epochs_to_{analysis.primary.threshold:g}", "final_test_loss"]
     rows = rows[rows.column.isin(columns)].sort_values(["epochs", "arm"], ascending=[False, True])
