@@ -107,6 +107,12 @@ def at_settings(
     return has_settings(table, {name: v for name, v in wanted.items() if name not in free})
 
 
+def tests_of_tasks(tests: pd.DataFrame, study: StudySettings) -> pd.DataFrame:
+    """The rows of significance.csv on single tasks and kinds of inputs, both arms tuned."""
+    wanted = {"role": "tuned", "arm": TREATMENT, "optimizer": study.defaults.optimizer}
+    return tests[has_settings(tests, wanted | study.analysis.tasks.model_dump())]
+
+
 def by_batch_size(runs: pd.DataFrame, study: StudySettings) -> pd.DataFrame:
     """The runs tuned for the final loss at the width for minibatches, with the `samples` of a step:
     minibatches, and the full batch where it was trained for as many steps."""

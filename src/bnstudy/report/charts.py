@@ -12,6 +12,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
+from bnstudy.report import style
 from bnstudy.report.style import Look
 
 # Vega's names of Matplotlib's markers, and its dashes; of others a circle and a whole line.
@@ -20,8 +21,8 @@ MARKERS |= {"<": "triangle-left", ">": "triangle-right", "D": "diamond", "P": "c
 MARKERS |= {"d": "wedge", "X": "arrow"}
 DASHES = {"-": [1, 0], "--": [6, 3], ":": [2, 2], "-.": [6, 2, 2, 2]}
 # Colour and marker of the kinds of inputs; `all` of what is said of tasks in general.
-INPUTS = {"plain": ("black", "circle"), "shifted": ("#D55E00", "triangle-up")}
-INPUTS |= {"stretched": ("#0072B2", "square"), "all": ("#666666", "diamond")}
+INPUTS = {kind: (look.colour, MARKERS[look.marker]) for kind, look in style.INPUTS.items()}
+INPUTS |= {"all": ("#666666", "diamond")}
 SAME = "#dddddd"  # the ratios that count as the same
 ROWS = alt.NamedData("rows")
 CONFIG = alt.Config(

@@ -14,7 +14,7 @@ import pandas as pd
 from jinja2 import Environment
 
 from bnstudy.analysis.hypotheses import ARTICLE, MEAN_TASK, MINIBATCHES, NEW_TASK, TUNED
-from bnstudy.analysis.outcomes import TREATMENT, each_row
+from bnstudy.analysis.outcomes import each_row, tests_of_tasks
 from bnstudy.analysis.wording import interval
 from bnstudy.config.cell import UNTUNED
 from bnstudy.config.models import StudySettings
@@ -126,10 +126,7 @@ def _ratio(row: Any) -> Json:
 def tasks(tests: pd.DataFrame, study: StudySettings) -> Iterator[Json]:
     """BN's effect task by task, each arm tuned, and for the mean task and a new one: of each
     quantity its name and the ratios."""
-    settings = study.analysis.tasks
-    tuned = tests[(tests.role == "tuned") & (tests.arm == TREATMENT)]
-    tuned = tuned[(tuned.width == settings.width) & (tuned.epochs == settings.epochs)]
-    tuned = tuned[tuned.optimizer == study.defaults.optimizer]
+    tuned = tests_of_tasks(tests, study)
     pooled = tests[tests.regime.isin([MEAN_TASK, NEW_TASK])]
     pooled = pooled.assign(task=pooled.regime, inputs="all")
     for quantity, rows in tuned.groupby("quantity", sort=False):

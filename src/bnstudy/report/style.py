@@ -51,6 +51,17 @@ class Look(NamedTuple):
     line: str = "-"
 
 
+# How the kinds of inputs appear where tasks are shown.
+INPUTS = {
+    look.label: look
+    for look in (
+        Look("plain", "black", "o"),
+        Look("shifted", "#D55E00", "^"),
+        Look("stretched", "#0072B2", "s"),
+    )
+}
+
+
 def look(arm: str) -> Look:
     """The look that the arm's own file declares (experiment/arms); PyTorch is not imported."""
     said = members.declared("arms", arm)

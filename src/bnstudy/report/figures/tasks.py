@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnstudy.analysis.hypotheses import MEAN_TASK, NEW_TASK, epochs_to
-from bnstudy.analysis.outcomes import each_row
+from bnstudy.analysis.outcomes import each_row, tests_of_tasks
 from bnstudy.config.models import StudySettings
 from bnstudy.report import style
 
@@ -18,26 +18,20 @@ CAPTION = (
 )
 TABLES = ("significance.csv",)
 
-INPUTS: dict[str, style.Style] = {
-    "plain": {"marker": "o", "color": "black"},
-    "shifted": {"marker": "^", "color": "#D55E00"},
-    "stretched": {"marker": "s", "color": "#0072B2"},
-}
 SIZE: style.Style = {"markersize": 3, "linewidth": 0.9}
 
 
 def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """`significance`: a row per task of the tuned comparisons, a point per kind of inputs."""
-    tests, settings = tables["significance"], study.analysis.tasks
+    tests, rows = tables["significance"], tests_of_tasks(tables["significance"], study)
     column = epochs_to(study.analysis.primary.threshold)["column"]
-    of_tasks = (tests.role == "tuned") & (tests.column == column) & (tests.arm == "batch")
-    of_tasks &= (tests.width == settings.width) & (tests.epochs == settings.epochs)
-    rows = tests[of_tasks & (tests.optimizer == study.defaults.optimizer)].dropna(subset="ratio")
+    rows = rows[rows.column == column].dropna(subset="ratio")
     pooled = tests[tests.regime.isin([MEAN_TASK, NEW_TASK])].dropna(subset="ratio")
     middle = rows[rows.inputs == "plain"].set_index("task").ratio
     names = [*middle.sort_values().index, *pooled.regime]
     figure, axes = style.subplots(figsize=(style.COLUMN, 0.9 + 0.24 * max(len(names), 1)))
-    for index, (inputs, look) in enumerate(INPUTS.items()):
+    for index, (inputs, shown) in enumerate(style.INPUTS.items()):
+        look: style.Style = {"marker": shown.marker, "color": shown.colour}
         axes.plot([], [], linestyle="", markersize=3.5, label=inputs, **look)
         for row in each_row(rows[rows.inputs == inputs]):
             censored = row.censored_reference + row.censored_arm > 0
