@@ -879,8 +879,14 @@ def test_an_arm_that_is_not_affine_has_weights_and_a_model_too(both):
 def test_the_network_of_any_arm_is_rebuilt_from_its_weights(arm):
     """To the last bit, from its state and settings alone; and its model computes the same."""
     study = make_settings()
-    batch_norm = study.batch_norm.model_dump()
-    settings = {"arm": arm, "width": 5, "arm_settings": study.arms[arm], "batch_norm": batch_norm}
+    settings = {
+        "arm": arm,
+        "width": 5,
+        "arm_settings": study.arms[arm],
+        "batch_norm": study.batch_norm.model_dump(),
+        "epochs": 30,
+        "batch_size": "full",
+    }
     generator = torch.Generator().manual_seed(0)
     inputs = torch.rand(1, 20, 3, generator=generator, dtype=torch.float64)
     network = build_network(arm, 5, [7], inputs, settings)
