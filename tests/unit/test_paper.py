@@ -32,8 +32,9 @@ BUILD = """
 import json, sys
 from pathlib import Path
 from bnstudy.report.paper import build
-source, figures, values = map(Path, sys.argv[1:])
-pdf, _ = build(source, sorted(figures.iterdir()), json.loads(values.read_text()))
+source, figures, tables, values = map(Path, sys.argv[1:])
+drawn, attached = sorted(figures.iterdir()), sorted(tables.iterdir())
+pdf, _ = build(source, drawn, attached, json.loads(values.read_text()))
 sys.stdout.buffer.write(pdf)
 """
 RECORD = {"versions": {"torch": "9.9.9"}, "machine": {"processor": "Made Up"}}
@@ -145,20 +146,30 @@ def figures(tmp_path_factory):
 
 
 def test_the_same_tables_give_the_same_bytes_anywhere(study, figures, tmp_path):
-    values = words(study, made(study))
-    first, warnings = build(PAPER, figures, values)
+    of, attached = made(study), tmp_path / "tables"
+    values = words(study, of)
+    attached.mkdir()
+    for name in ("claims", "runs"):
+        of[name].to_csv(attached / f"{name}.csv", index=False)
+    tables = sorted(attached.iterdir())
+    first, warnings = build(PAPER, figures, tables, values)
+    reader = PdfReader(io.BytesIO(first))
+    assert reader.trailer["/Root"]["/MarkInfo"]["/Marked"], "for a screen reader"
+    assert {name: held for name, [held] in reader.attachments.items()} == {
+        f"tables/{path.name}": path.read_bytes() for path in tables
+    }
     assert first.startswith(b"%PDF") and len(first) > 50_000 and warnings == ""
     elsewhere = tmp_path / "deep" / "down"
     elsewhere.mkdir(parents=True)
     for source in PAPER.iterdir():
         (elsewhere / source.name).write_bytes(source.read_bytes())
     write_json(tmp_path / "values.json", values)
-    arguments = [elsewhere, figures[0].parent, tmp_path / "values.json"]
+    arguments = [elsewhere, figures[0].parent, attached, tmp_path / "values.json"]
     again = subprocess.run(
         [sys.executable, "-c", BUILD, *arguments], capture_output=True, check=True
     )
     assert again.stdout == first
-    other, _ = build(PAPER, figures, words(study, made(study, seed=2)))
+    other, _ = build(PAPER, figures, tables, words(study, made(study, seed=2)))
     assert other != first
 
 
@@ -183,7 +194,7 @@ def test_any_study_gives_a_paper(study, figures, name, tmp_path):
         of[stem] = pd.read_csv(tmp_path / f"{stem}.csv", keep_default_na=False, na_values=[""])
     values = words(study, of)
     json.dumps(values, allow_nan=False)
-    pdf, warnings = build(PAPER, figures, values)
+    pdf, warnings = build(PAPER, figures, [], values)
     assert pdf.startswith(b"%PDF") and warnings == ""
 
 
@@ -193,12 +204,12 @@ def test_a_study_without_probes_and_figures_gives_a_paper(config):
     config["default_experiments"] = ["grid"]
     study = study_of(config)
     values = words(study, decided(runs(study.analysis), study, probes=False))
-    assert build(PAPER, [], values)[0].startswith(b"%PDF")
+    assert build(PAPER, [], [], values)[0].startswith(b"%PDF")
 
 
 def elements(root, figures, values, kind):
     """Typst's elements of a kind in the paper."""
-    return json.loads(compiler_of(root, PAPER, figures, values).query(kind))
+    return json.loads(compiler_of(root, PAPER, figures, [], values).query(kind))
 
 
 def test_every_figure_is_in_the_paper_and_one_that_it_does_not_know_as_well(
@@ -207,16 +218,18 @@ def test_every_figure_is_in_the_paper_and_one_that_it_does_not_know_as_well(
     values = words(study, extended(study))
     new = tmp_path / "new_figure.pdf"
     new.write_bytes(figures[0].read_bytes())
-    values["captions"]["new_figure"] = Caption("A new title", "Text.")._asdict()
+    values["captions"]["new_figure"] = Caption("A new title", "Text.", ("runs.csv",))._asdict()
     found = elements(tmp_path / "paper", [*figures, new], values, "figure")
     labels = {element["label"] for element in found}
     assert {f"<fig-{path.stem}>" for path in [*figures, new]} <= labels
     assert "A new title" in json.dumps(found)
+    for source in ("new_figure.py", "runs.csv"):
+        assert source in json.dumps(found), "where it comes from"
 
 
 def first_page(values, **known):
     values["publication"] |= known
-    pdf, warnings = build(PAPER, [], values)
+    pdf, warnings = build(PAPER, [], [], values)
     assert warnings == ""
     return re.sub(r"\s+", " ", PdfReader(io.BytesIO(pdf)).pages[0].extract_text())
 

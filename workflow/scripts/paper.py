@@ -13,7 +13,8 @@ paths, params = snakemake.input, snakemake.params
 tables = {Path(path).stem: read_csv(path) for path in paths.tables}
 captions = {name: Caption(*parts) for name, parts in params.captions.items()}
 values = contents(tables, params.settings, captions, params.publication)
-pdf, warnings = build(Path(paths.source[0]).parent, [Path(f) for f in paths.figures], values)
+source, figures, attached = Path(paths.source[0]).parent, paths.figures, paths.tables
+pdf, warnings = build(source, map(Path, figures), map(Path, attached), values)
 print(warnings, end="")
 with atomic(snakemake.output.pdf) as path:
     path.write_bytes(pdf)

@@ -1,6 +1,7 @@
 """What the reader sees in each figure and table: one source for paper, report, explorer and
 claims page."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from bnstudy.config import members
@@ -9,10 +10,12 @@ from bnstudy.experiment.data import ARTICLE_VARIANCE
 
 
 class Caption(NamedTuple):
-    """A title, and what the reader sees; says nothing about how it came out."""
+    """A title, and what the reader sees; says nothing about how it came out. `tables`: what a
+    figure is drawn from."""
 
     title: str
     text: str
+    tables: Sequence[str] = ()
 
 
 # The tables that the explorer shows, but for those with a row per layer or epoch.
@@ -142,7 +145,7 @@ def captions(study: Study) -> dict[str, Caption]:
             raise ValueError(
                 f"{members.path('figures', name)}: {error} in CAPTION; known: {', '.join(known)}"
             ) from None
-        found[name] = Caption(declared["TITLE"], text)
+        found[name] = Caption(declared["TITLE"], text, declared["TABLES"])
     return found
 
 

@@ -22,7 +22,7 @@ from bnstudy.analysis.wording import changes, interval, p_text, plain, tally, tu
 from bnstudy.config import members
 from bnstudy.config.models import StudySettings
 from bnstudy.files import write_json
-from bnstudy.report.captions import Caption
+from bnstudy.report.captions import TABLES, Caption
 
 Rows = list[dict[str, Any]]
 # Columns of significance.csv that the paper prints as they are, and to three digits.
@@ -99,35 +99,46 @@ def contents(
     }
 
 
-def build(source: Path, figures: Iterable[Path], values: Mapping[str, Any]) -> tuple[bytes, str]:
+def build(
+    source: Path, figures: Iterable[Path], tables: Iterable[Path], values: Mapping[str, Any]
+) -> tuple[bytes, str]:
     """The PDF of the Typst sources in `source` with `values` and `figures`, and the warnings.
+
+    The files `tables` are attached to it.
 
     Set in a folder of its own, with the compiler's own fonts and without a date: the same
     arguments give the same bytes, wherever they lie. RuntimeError names what Typst cannot set.
     """
     with TemporaryDirectory() as folder:
-        compiler = compiler_of(Path(folder) / "paper", source, figures, values)
+        compiler = compiler_of(Path(folder) / "paper", source, figures, tables, values)
         pdf, warnings = compiler.compile_with_warnings(format="pdf")
         assert isinstance(pdf, bytes)  # one file, not one per page
         return pdf, "\n".join(map(str, warnings))
 
 
 def compiler_of(
-    root: Path, source: Path, figures: Iterable[Path], values: Mapping[str, Any]
+    root: Path,
+    source: Path,
+    figures: Iterable[Path],
+    tables: Iterable[Path],
+    values: Mapping[str, Any],
 ) -> typst.Compiler:
     """Typst's compiler for the paper, all of whose files are copied into the new folder `root`.
 
-    Its contents.json holds `values`, and the names of the figures: `drawn` all of them, `further`
-    those that no source file places.
+    Its contents.json holds `values`, the names of the figures: `drawn` all of them, `further` those
+    that no source file places; and of the tables, `attached`, each with what it holds.
     """
     shutil.copytree(source, root)
-    (root / "figures").mkdir()
-    for figure in figures:
-        shutil.copyfile(figure, root / "figures" / figure.name)
+    for folder, files in (("figures", figures), ("tables", tables)):
+        (root / folder).mkdir()
+        for file in files:
+            shutil.copyfile(file, root / folder / file.name)
     drawn = sorted(path.stem for path in (root / "figures").iterdir())
     text = "".join(path.read_text() for path in sorted(root.glob("*.typ")))
     further = [name for name in drawn if name not in PLACED.findall(text)]
-    write_json(root / "contents.json", {**values, "drawn": drawn, "further": further})
+    attached = {path.name: TABLES[path.stem].text for path in sorted((root / "tables").iterdir())}
+    parts = {"drawn": drawn, "further": further, "attached": attached}
+    write_json(root / "contents.json", {**values, **parts})
     return typst.Compiler(
         str(root / "paper.typ"), root=str(root), font_paths=[], ignore_system_fonts=True
     )
