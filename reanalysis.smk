@@ -52,7 +52,7 @@ rule all:
             file
             for scope in SCOPES
             if (PUBLISHED / scope / "tables").exists()
-            for file in [*study_artifacts(scope), f"results/{scope}explorer.html"]
+            for file in study_artifacts(scope)
             if not file.endswith("tables/curves.parquet")
         ],
 

@@ -32,6 +32,7 @@ def suffer(victim: Victim, undisturbed, faults: list, chain: list[tuple[str, int
     victim.check(undisturbed)
 
 
+@pytest.mark.extended
 def test_a_study_survives_each_way_to_be_disturbed(tmp_path, undisturbed, faults):
     moments = random.Random(0)
     chain = [(way, moments.randint(1, 2), moments.uniform(0, 1)) for way in WAYS]

@@ -416,51 +416,18 @@ def test_a_rebuild_is_identical_whatever_the_block_size(clone, tmp_path):
     """Another folder, other blocks, one core: the same bytes, measured seconds apart."""
     again = Clone(tmp_path)
     again.settings["training"]["block_size"] = 10
-    result = again.snakemake("--cores", "1", "--until", "claims_page", "versions")
+    figures = [f"results/figures/{name}" for name in ("loss_curves.svg", "claims_matrix.pdf")]
+    tables = [f"results/tables/{path.name}" for path in clone.folder.glob("results/tables/*")]
+    result = again.snakemake("--cores", "1", "results/claims.md", *figures, *tables)
     assert result.returncode == 0, result.stderr[-3000:]
     ours, theirs = again.results(), clone.results()
-    assert ours.keys() == theirs.keys()
+    assert {Path(path).name for path in [*figures, *tables]} <= ours.keys() <= theirs.keys()
     for table in ("curves.parquet", "curves_thinned.parquet", "diagnostics.parquet"):
         tables = (read(one, table) for one in (clone, again))
         pd.testing.assert_frame_equal(*tables, check_exact=True)
     different = {name for name in ours if ours[name] != theirs[name]}
     row_groups = {"curves.parquet", "curves_thinned.parquet", "diagnostics.parquet"}
     assert different <= row_groups, "their row groups are the blocks"
-
-
-def test_the_extended_study_continues_the_default_one(clone):
-    assert clone.planned("extended")["train"] == EXTENDED_BLOCKS
-    result = clone.snakemake("extended", env=recording(clone))
-    assert result.returncode == 0, result.stderr[-3000:]
-    short, every = read(clone, "curves.parquet"), read(clone, "curves.parquet", "extended/")
-    long = every[every.cell == "batch-w5-e60"]
-    assert long.groupby("seed").size().eq(60).all() and long.seed.nunique() == 7
-    columns = ["seed", "epoch", "train_loss", "test_loss"]
-    pd.testing.assert_frame_equal(
-        long.loc[long.epoch < 30, columns].reset_index(drop=True),
-        short.loc[short.cell == "batch-w5-e30", columns].reset_index(drop=True),
-        check_exact=True,
-    )
-    minibatches = every[every.batch_size == "10"]
-    assert (minibatches.steps == 4 * (minibatches.epoch + 1)).all()
-    assert minibatches.train_loss_eval.notna().all()
-    runs, default = read(clone, "runs.csv", "extended/"), read(clone, "runs.csv")
-    shared = runs[runs.run_key.isin(default.run_key)].reset_index(drop=True)
-    rates, tuned = 2 * (2 * 2 * 5), 2 * (2 * 2 * 7 + 2 * 7)  # with the runners-up
-    others = 5 * 2 * 7 + 7 + rates + tuned
-    assert len(shared) == len(default) and len(runs) == len(default) + others
-    tuning = read(clone, "tuning.csv", "extended/")
-    chosen = tuning.set_index(["arm", "tuned_for", "batch_size", "rank"]).learning_rate
-    for row in runs[runs.tuned_for != "nothing"].itertuples():
-        cell = row.arm, row.tuned_for, row.batch_size, row.tuned_rank
-        assert row.learning_rate == chosen[cell]
-    assert "is at the edge of the rates tried" in result.stderr
-    pd.testing.assert_frame_equal(shared, default, check_exact=True)
-    experiments = read(clone, "experiments.csv", "extended/")
-    assert set(experiments.experiment) == set(plan_of(clone).study.experiments.training)
-    effects = read(clone, "effects.csv", "extended/")
-    assert {"batch", "dropout"} <= set(effects.arm) and effects.ratio.notna().any()
-    assert clone.planned("extended") == clone.planned() == {}
 
 
 def test_a_reanalysis_of_what_was_published_finds_the_same(clone):
@@ -536,6 +503,11 @@ DECLARED = {
 
 def test_the_digest_of_a_jobs_code_is_of_what_the_job_uses(clone, monkeypatch):
     """Of every job of every rule: none that it loads or reads is missing, none is there in vain."""
+    assert digested(clone, monkeypatch) == set(clone.planned("all", "--forceall"))
+
+
+def digested(clone: Clone, monkeypatch) -> set[str]:
+    """The rules whose jobs were recorded, each with a digest of just what it uses."""
     package, scripts = clone.folder / "src/bnstudy", clone.folder / "workflow/scripts"
     for module in (members, code):
         monkeypatch.setattr(module, "PACKAGE", package)
@@ -566,7 +538,44 @@ def test_the_digest_of_a_jobs_code_is_of_what_the_job_uses(clone, monkeypatch):
         different |= {f"{rule}: {path} is there in vain" for path in vain}
         rules.add(rule)
     assert not different
-    assert rules == set(clone.planned("all", "extended", "--forceall"))
+    return rules
+
+
+@pytest.mark.slow
+def test_the_extended_study_continues_the_default_one(clone, monkeypatch):
+    assert clone.planned("extended")["train"] == EXTENDED_BLOCKS
+    result = clone.snakemake("extended", env=recording(clone))
+    assert result.returncode == 0, result.stderr[-3000:]
+    short, every = read(clone, "curves.parquet"), read(clone, "curves.parquet", "extended/")
+    long = every[every.cell == "batch-w5-e60"]
+    assert long.groupby("seed").size().eq(60).all() and long.seed.nunique() == 7
+    columns = ["seed", "epoch", "train_loss", "test_loss"]
+    pd.testing.assert_frame_equal(
+        long.loc[long.epoch < 30, columns].reset_index(drop=True),
+        short.loc[short.cell == "batch-w5-e30", columns].reset_index(drop=True),
+        check_exact=True,
+    )
+    minibatches = every[every.batch_size == "10"]
+    assert (minibatches.steps == 4 * (minibatches.epoch + 1)).all()
+    assert minibatches.train_loss_eval.notna().all()
+    runs, default = read(clone, "runs.csv", "extended/"), read(clone, "runs.csv")
+    shared = runs[runs.run_key.isin(default.run_key)].reset_index(drop=True)
+    rates, tuned = 2 * (2 * 2 * 5), 2 * (2 * 2 * 7 + 2 * 7)  # with the runners-up
+    others = 5 * 2 * 7 + 7 + rates + tuned
+    assert len(shared) == len(default) and len(runs) == len(default) + others
+    tuning = read(clone, "tuning.csv", "extended/")
+    chosen = tuning.set_index(["arm", "tuned_for", "batch_size", "rank"]).learning_rate
+    for row in runs[runs.tuned_for != "nothing"].itertuples():
+        cell = row.arm, row.tuned_for, row.batch_size, row.tuned_rank
+        assert row.learning_rate == chosen[cell]
+    assert "is at the edge of the rates tried" in result.stderr
+    pd.testing.assert_frame_equal(shared, default, check_exact=True)
+    experiments = read(clone, "experiments.csv", "extended/")
+    assert set(experiments.experiment) == set(plan_of(clone).study.experiments.training)
+    effects = read(clone, "effects.csv", "extended/")
+    assert {"batch", "dropout"} <= set(effects.arm) and effects.ratio.notna().any()
+    assert clone.planned("extended") == clone.planned() == {}
+    assert digested(clone, monkeypatch) == set(clone.planned("all", "extended", "--forceall"))
 
 
 @pytest.mark.parametrize(

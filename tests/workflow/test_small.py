@@ -39,7 +39,9 @@ STUDIES = {
 }
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize(
+    "name", ["another", *(pytest.param(n, marks=pytest.mark.slow) for n in ("tuning", "depth"))]
+)
 def test_an_odd_study_runs_through(tmp_path, name):
     import mlflow
 

@@ -351,7 +351,7 @@ def warn_if_untracked():
 
 def study_artifacts(scope):
     """What the run `study` holds."""
-    shown = ("tables/", "figures/", "claims.md", "paper.pdf")
+    shown = ("tables/", "figures/", "claims.md", "paper.pdf", "explorer.html")
     return [
         file
         for file in made_in(scope, tracked=False)
