@@ -432,6 +432,8 @@ def test_experiments_vary_one_setting_at_a_time(config):
         "task_tuned": {"learning_rate", "schedule", "task", "inputs", "epochs", "tuned_for"},
         "part_rates": {"learning_rate", "schedule"},
         "part_tuned": {"learning_rate", "schedule", "tuned_for"},
+        "plain_rates": {"learning_rate", "schedule"},
+        "plain_tuned": {"learning_rate", "schedule", "tuned_for"},
         "other_norm_rates": {"learning_rate", "schedule", "epochs"},
         "other_norm_tuned": {"learning_rate", "schedule", "epochs", "tuned_for"},
         "sgd_rates": {"learning_rate", "schedule", "optimizer"},

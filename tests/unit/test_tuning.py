@@ -85,6 +85,15 @@ def test_a_choice_at_the_edge_of_its_schedules_rates_is_marked(tried, best, edge
     assert table.at_edge.iloc[0] == edge
 
 
+def test_a_rate_that_is_no_better_than_one_between_is_at_no_edge(tried):
+    """Where none gets to the threshold, say."""
+    table = tried({(rate, "cosine"): [9, 9] for rate in (0.01, 0.03, 0.1)})
+    assert table.learning_rate.iloc[0] == 0.01 and not table.at_edge.any()
+    assert tried({(rate, "cosine"): [9, 9] for rate in (0.01, 0.1)}).at_edge.all(), (
+        "none is between"
+    )
+
+
 def test_how_often_other_tuning_seeds_would_choose_otherwise(tried):
     """Of two seeds drawn from two, three of four draws hold the first: it decides those by far."""
     outcomes = {(0.1, "constant"): [1, 3], (0.3, "cosine"): [100, 2]}
@@ -119,8 +128,8 @@ def test_what_is_at_the_edge_is_named_and_found_by_its_settings(tried, default_c
     write_csv(tmp_path / "tuning.csv", table)
     [line] = tuning.edges(tmp_path)
     assert line == (
-        "none, width 3, batch size full, for final_test_loss: cosine 0.01 is at the edge of the "
-        "rates tried; add rates there"
+        "none on article (plain), adam, width 3, batch size full, for final_test_loss: cosine 0.01 "
+        "is at the edge of the rates tried; add rates there"
     )
     settings = {"width": 3, "tuned_for": "final_test_loss"}
     assert tuning.at_edge(table, study, settings, ("batch", "none"))

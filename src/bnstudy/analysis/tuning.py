@@ -37,7 +37,7 @@ def tried(
 
     Columns: the cell's settings, the tried ones among them; those of `ranked`; share_chosen, how
     often tuning seeds drawn anew from these, with replacement, choose it; at_edge, whether its rate
-    is the smallest or largest tried with its schedule.
+    is the smallest or largest tried with its schedule, and better than all that are neither.
     """
     runs = pd.concat([outcomes_of_block(block, final_window, thresholds) for block in blocks])
     diverged = runs.status == "diverged"
@@ -49,7 +49,8 @@ def tried(
     rates = table.groupby("schedule").learning_rate
     edges = [rates.transform(end) for end in ("min", "max")]
     table["share_chosen"] = shares
-    table["at_edge"] = (table.learning_rate == edges[0]) | (table.learning_rate == edges[1])
+    outer = (table.learning_rate == edges[0]) | (table.learning_rate == edges[1])
+    table["at_edge"] = outer & ~(table.score >= table.score[~outer].min())
     own = {name: value for name, value in cell.items() if name not in CHOSEN}
     return table.assign(**own).sort_values("rank")[[*SETTINGS, *COLUMNS]]
 
@@ -79,8 +80,8 @@ def _at_edge(table: pd.DataFrame) -> pd.DataFrame:
 def edges(tables: Path) -> list[str]:
     """Of each choice at the edge of what was tried, in a folder of tables, what to add."""
     cells = {
-        "tuning.csv": "{0.arm}, width {0.width}, batch size {0.batch_size}, for {0.tuned_for}: "
-        "{0.schedule}",
+        "tuning.csv": "{0.arm} on {0.task} ({0.inputs}), {0.optimizer}, width {0.width}, batch "
+        "size {0.batch_size}, for {0.tuned_for}: {0.schedule}",
         "digits_tuning.csv": "{0.arm}, {0.network} network on digits:",
         "mnist1d_tuning.csv": "{0.arm}, {0.network} network on MNIST-1D:",
     }
