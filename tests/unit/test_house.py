@@ -34,7 +34,7 @@ def test_lines_of_code_are_counted():
     assert lines_of_code(text) == 4
 
 
-@pytest.mark.parametrize(("part", "limit"), [("", 9300), ("tracking", 900)])
+@pytest.mark.parametrize(("part", "limit"), [("", 9320), ("tracking", 900)])
 def test_the_package_stays_small(part, limit):
     """6,500 was the aim for the whole, and is missed by far: the kernel for GPUs with its evaluator
     takes 280, the explorer 300, the curvature of the loss with what it predicts 300, the calm

@@ -9,6 +9,7 @@ from bnstudy.analysis.effects import EFFECTS
 from bnstudy.commands.__main__ import main
 from bnstudy.commands.publish import publish
 from bnstudy.commands.verify import CHECKS, changed_verdicts, compare
+from bnstudy.config.models import ARTICLE
 from bnstudy.config.plan import SCOPES
 from bnstudy.files import read_csv, read_json, read_parquet, write_csv, write_json
 
@@ -41,6 +42,7 @@ CURVES = pd.DataFrame(
 DIAGNOSTICS = pd.DataFrame(
     {"cell": "none-w300", "seed": 1000, "epoch": [0, 2999], "path_norm": 0.1}
 )
+ELSEWHERE = {"epochs on MNIST-1D", "conditions up to epoch 2000"}  # in the extended scope alone
 # In the default scope there is nothing to compare other settings with: a table without rows.
 NO_EFFECTS = pd.DataFrame(columns=EFFECTS)
 
@@ -54,7 +56,8 @@ def folders(tmp_path, monkeypatch, default_config):
         tables = results / f"{scope}tables"
         write_csv(tables / "runs.csv", RUNS)
         write_csv(tables / "claims.csv", CLAIMS)
-        for name in ("gradients.csv", "digits.csv", "significance.csv", "sensitivity.csv"):
+        names = ["gradients.csv", "digits.csv", "significance.csv", "sensitivity.csv", "tasks.csv"]
+        for name in names + ["curvature.csv"] * bool(scope):
             checks = [check for check in CHECKS if check.table == name]
             columns = {column for check in checks for column in check.key + check.columns}
             write_csv(tables / name, pd.DataFrame(1, index=[0], columns=sorted(columns)))
@@ -81,7 +84,7 @@ def test_the_snapshot_is_identical_to_what_it_was_made_from(folders, scope):
     found = outcomes(folders, scope)
     assert len(found) == len(CHECKS)
     not_made = {what for what, outcome in found.items() if outcome.verdict == "not made"}
-    assert not_made == (set() if scope else {"epochs on MNIST-1D"})
+    assert not_made == (set() if scope else ELSEWHERE)
     assert {found[what].verdict for what in found.keys() - not_made} == {"identical"}
     assert found["final losses"].values == 4
     assert 2 < found["losses up to epoch 2000"].values < 2 * 40
@@ -207,7 +210,7 @@ def test_nothing_is_published_without_the_default_scope(folders, capsys):
 
 
 def test_a_choice_at_the_edge_is_not_published(folders, capsys):
-    row = {"rank": 1, "at_edge": True, "arm": "batch", "width": 3, "batch_size": "full"}
+    row = {**ARTICLE, "rank": 1, "at_edge": True, "arm": "batch", "width": 3}
     row |= {"tuned_for": "final_test_loss", "schedule": "cosine", "learning_rate": 1.0}
     write_csv(folders[0] / "extended/tables/tuning.csv", pd.DataFrame([row]))
     assert main(["publish", str(folders[0])]) == 2

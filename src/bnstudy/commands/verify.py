@@ -45,8 +45,11 @@ FEATURES = ("final_mean", "final_sat", "final_eff", "final_path", "final_jac")
 NORMS = ("depth", "initialization", "scale", "arm", "seed", "layer")
 NETWORK = ("network", "arm", "seed")
 VERDICT = ("verdict",)
+REGIME = ("claim", "regime")
+TASK = ("task", "inputs", "quantity")
+POINT = (*RUN, "epoch")
 CHECKS = [
-    Check(THINNED, f"losses up to epoch {EARLY}", (*RUN, "epoch"), LOSSES, 1e-6),
+    Check(THINNED, f"losses up to epoch {EARLY}", POINT, LOSSES, 1e-6),
     Check("runs.csv", "final losses", RUN, FINALS, 0.1),
     Check("runs.csv", "epochs to thresholds", RUN, ("epochs_to",), 0.02),
     Check("runs.csv", "features at the end", RUN, FEATURES, 0.1),
@@ -56,14 +59,10 @@ CHECKS = [
     Check("effects.csv", "effects of other settings", EFFECT, RATIOS, 0.02),
     Check("significance.csv", "effects", TEST, RATIOS, 0.02),
     Check("significance.csv", "directions", TEST, ("direction",), None),
-    Check("claims.csv", "verdicts on claims", ("claim", "regime"), VERDICT, None),
-    Check(
-        "sensitivity.csv",
-        "verdicts of other analyses",
-        ("choice", "claim", "regime"),
-        VERDICT,
-        None,
-    ),
+    Check("claims.csv", "verdicts on claims", REGIME, VERDICT, None),
+    Check("sensitivity.csv", "verdicts of other analyses", ("choice", *REGIME), VERDICT, None),
+    Check("tasks.csv", "effects on tasks", TASK, ("reference", "arm"), 0.05),
+    Check("curvature.csv", f"conditions up to epoch {EARLY}", POINT, ("condition",), 1e-3),
 ]
 
 
@@ -156,9 +155,10 @@ def _indexed(table: pd.DataFrame, key: Sequence[str]) -> pd.DataFrame:
 
 
 def _read(path: Path, epochs: Iterable[int] = ()) -> pd.DataFrame:
-    """A table; of curves the early ones of `epochs`, or all early ones of a published table."""
+    """A table; by epoch only the early ones: of curves those of `epochs`, where they are given."""
     if path.suffix == ".csv":
-        return read_csv(path)
+        table = read_csv(path)
+        return table[table.epoch < EARLY] if "epoch" in table else table
     early = [epoch for epoch in sorted(epochs) or range(EARLY) if epoch < EARLY]
     return read_parquet(path, ["cell", "seed", "epoch", *LOSSES], epoch=early).to_pandas()
 

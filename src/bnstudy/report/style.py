@@ -102,6 +102,13 @@ def subplots(rows: int = 1, columns: int = 1, figsize: Any = None, **options: An
     return figure, figure.subplots(rows, columns, **options)
 
 
+def nothing_to_draw() -> Figure:
+    """Stands in for a figure for which no experiment of the study has runs."""
+    figure = new_figure(figsize=(COLUMN, 0.5))
+    figure.text(0.5, 0.5, "No experiment of this study is for this figure.", ha="center")
+    return figure
+
+
 def panels_by_width(runs: pd.DataFrame) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
     """A figure with a panel per width (one at least), two per row, which share both axes; and of
     each width the panel, titled, and the `runs`."""

@@ -27,6 +27,8 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     wanted |= {name: usual[name] for name in ("task", "inputs", "optimizer")}
     wanted["width"] = study.analysis.minibatches.width
     rows = tests[has_settings(tests, wanted)].dropna(subset="ratio").sort_values("epochs")
+    if rows.empty:
+        return style.nothing_to_draw()
     figure, axes = style.ratio_panel(2.4, "budget in epochs", "ratio of final test losses")
     margin = study.analysis.margins.losses
     axes.axhspan(1 / margin, margin, color="0.88", linewidth=0, zorder=0)

@@ -18,6 +18,8 @@ TABLES = ("horizon.csv",)
 def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """`horizon`: geometric mean over seeds of the ratio of median losses, and its interval."""
     table = tables["horizon"].dropna(subset="ratio")
+    if table.empty:
+        return style.nothing_to_draw()
     margin = study.analysis.margins.losses
     figure, axes = style.ratio_panel(2.5, "epochs trained", "test loss, with BN / without")
     axes.axhspan(1 / margin, margin, color="0.94", zorder=0)

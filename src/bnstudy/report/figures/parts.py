@@ -29,8 +29,10 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     rows = rows.assign(name=[_name(row, usual["epochs"]) for row in each_row(rows)])
     columns = [f"epochs_to_{analysis.primary.threshold:g}", "final_test_loss"]
     rows = rows[rows.column.isin(columns)].sort_values(["epochs", "arm"], ascending=[False, True])
+    if rows.empty:
+        return style.nothing_to_draw()
     names = list(dict.fromkeys(rows.name))
-    size = style.PAGE, 0.8 + 0.22 * max(len(names), 1)
+    size = style.PAGE, 0.8 + 0.22 * len(names)
     figure, panels = style.subplots(1, 2, size, sharey=True)
     margins = analysis.margins.epochs, analysis.margins.losses
     for axes, column, margin in zip(panels, columns, margins, strict=True):
@@ -44,7 +46,7 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
         axes.set(xlabel="ratio to none", title=quantity)
         style.ratios_on_x(axes, margin, shown)
     panels[0].set_yticks(range(len(names)), names)
-    panels[0].set_ylim(max(len(names), 1) - 0.5, -0.5)
+    panels[0].set_ylim(len(names) - 0.5, -0.5)
     return figure
 
 

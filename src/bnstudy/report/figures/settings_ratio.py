@@ -22,6 +22,8 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """`effects`: ratio to none and its interval, a row per label (setting and width) and in it
     every arm in its own colour."""
     effects = tables["effects"]
+    if effects.empty:
+        return style.nothing_to_draw()
     labels = list(dict.fromkeys(effects.label))
     lines = effects.groupby("label").arm.nunique().clip(lower=1.7).sum()
     figure, panels = style.subplots(1, 2, sharey=True, figsize=(style.PAGE, 1 + 0.1 * lines))
@@ -29,7 +31,7 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
         _panel(axes, effects[effects.quantity == quantity], labels)
         axes.set(title=title, xlabel="ratio to the arm without BN")
     panels[0].set_yticks(range(len(labels)), labels, fontsize=6.5)
-    panels[0].set_ylim(max(len(labels), 1) - 0.5, -0.5)
+    panels[0].set_ylim(len(labels) - 0.5, -0.5)
     style.legend_above(figure, panels[0], 4)
     return figure
 

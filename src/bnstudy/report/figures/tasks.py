@@ -26,10 +26,12 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     tests, rows = tables["significance"], tests_of_tasks(tables["significance"], study)
     column = epochs_to(study.analysis.primary.threshold)["column"]
     rows = rows[rows.column == column].dropna(subset="ratio")
+    if rows.empty:
+        return style.nothing_to_draw()
     pooled = tests[tests.regime.isin([MEAN_TASK, NEW_TASK])].dropna(subset="ratio")
     middle = rows[rows.inputs == "plain"].set_index("task").ratio
     names = [*middle.sort_values().index, *pooled.regime]
-    figure, axes = style.subplots(figsize=(style.COLUMN, 0.9 + 0.24 * max(len(names), 1)))
+    figure, axes = style.subplots(figsize=(style.COLUMN, 0.9 + 0.24 * len(names)))
     for index, (inputs, shown) in enumerate(style.INPUTS.items()):
         look: style.Style = {"marker": shown.marker, "color": shown.colour}
         axes.plot([], [], linestyle="", markersize=3.5, label=inputs, **look)
@@ -42,6 +44,6 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
         style.estimate(axes, row, names.index(row.regime), marker="D", color="black", **SIZE)
     style.ratios_on_x(axes, study.analysis.margins.epochs, pd.concat([rows, pooled]))
     axes.set_yticks(range(len(names)), names)
-    axes.set(ylim=(max(len(names), 1) - 0.4, -0.6), xlabel="ratio of epochs")
+    axes.set(ylim=(len(names) - 0.4, -0.6), xlabel="ratio of epochs")
     style.legend_above(figure, axes, 3)
     return figure
