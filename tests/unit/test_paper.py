@@ -38,6 +38,7 @@ pdf, _ = build(source, drawn, attached, json.loads(values.read_text()))
 sys.stdout.buffer.write(pdf)
 """
 RECORD = {"versions": {"torch": "9.9.9"}, "machine": {"processor": "Made Up"}}
+ELSEWHERE = {"final_window", "profiles", "settings_ratio", "survival"}  # in the explorer alone
 # Experiments beside the grid, under names that config.yaml has.
 OTHERS = {
     "learning_rates": {"task": "odd", "optimizer": "sgd", "learning_rate": 0.003},
@@ -221,7 +222,9 @@ def test_every_figure_is_in_the_paper_and_one_that_it_does_not_know_as_well(
     values["captions"]["new_figure"] = Caption("A new title", "Text.", ("runs.csv",))._asdict()
     found = elements(tmp_path / "paper", [*figures, new], values, "figure")
     labels = {element["label"] for element in found}
-    assert {f"<fig-{path.stem}>" for path in [*figures, new]} <= labels
+    names = {path.stem for path in [*figures, new]}
+    placed = {name for name in names if f"<fig-{name}>" in labels}
+    assert placed == names - ELSEWHERE
     assert "A new title" in json.dumps(found)
     for source in ("new_figure.py", "runs.csv"):
         assert source in json.dumps(found), "where it comes from"
@@ -263,7 +266,6 @@ def test_what_was_trained_and_every_diagnostic_is_listed(study):
     assert row == {"name": "new_thing", "meaning": "", "none": "3.25", "batch": "3.25"}
     known = {name: row for row in values["diagnostics"] for name in [row["name"]]}
     assert known["effective_rank"]["meaning"] and known["gradient_norm"]["meaning"]
-    assert {row["arm"] for row in values["effects"]} >= {"batch", "layer-norm"}
 
 
 def test_cells_that_are_missing_are_not_estimable(study):

@@ -35,7 +35,6 @@ NUMBERS = (
     "detectable_ratio",
     "margin",
 )
-EFFECTS = ("final_test_loss", "epochs_to", "test_over_train")
 # Properties of tasks as associations.csv names them.
 PROPERTIES = {
     "even_share": "share of the even part",
@@ -76,7 +75,6 @@ def contents(
         "parts": _tests(tests[tests.role == "primary"]),
         "speed": _tests(at_widths[at_widths.column == first]),
         "final": _tests(at_widths[at_widths.claim == "C2"]),
-        "inside": _tests(at_widths[at_widths.claim == "C3"]),
         "diagnostics": _diagnostics(grid[grid.width == study.analysis.primary.width]),
         "trends": _tests(tests[tests.role == "trend"]),
         "tuning": tuning_beside_bn(tests),
@@ -92,7 +90,7 @@ def contents(
         "infimum": [[f"{e:g}", f"{loss:.2g}"] for e, loss in infimum().items()],
         "runs": {"trained": len(runs), "diverged": int((runs.status == "diverged").sum())},
         "evaluations": _evaluations(by_batch_size(runs, study)),
-        "effects": _effects(tables["effects"]),
+        "effects": len(tables["effects"]),
         "horizon": _horizon(tables["horizon"]),
         "cost": _cost(grid, runs.seconds.sum()),
         "versions": _versions(tables["versions"]),
@@ -334,16 +332,6 @@ def _evaluations(runs: pd.DataFrame) -> Rows:
         {"arm": arm, "samples": f"{samples:,}", "losses": [*map(_number, cell[columns].median())]}
         for (arm, samples), cell in runs.groupby(["arm", "samples"], sort=False)
     ]
-
-
-def _effects(effects: pd.DataFrame) -> Rows:
-    """Every arm against none under other settings: one row per label (setting, width) and arm."""
-    rows = []
-    for (label, arm), of_cell in effects.groupby(["label", "arm"], sort=False):
-        of_quantity = of_cell.set_index("quantity").reindex(EFFECTS)
-        ratios = {row.Index: interval(row) for row in each_row(of_quantity)}
-        rows.append({"label": label, "arm": arm, "pairs": f"{of_cell.n_pairs.max():g}", **ratios})
-    return rows
 
 
 def _horizon(horizon: pd.DataFrame) -> Rows:
