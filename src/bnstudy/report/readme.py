@@ -46,15 +46,11 @@ def texts(root: Path) -> dict[str, str]:
 
 def parts(root: Path) -> dict[str, str]:
     """The generated parts, from the committed tables of the repository in `root`."""
+    tables = widest(root / "published")
+    found = [*findings(tables), *beside(tables), *caveats(tables, study_of(root))]
     return {
         "figure": figure(root, "claims_matrix"),
-        "findings": "\n".join(
-            [
-                *findings(root / "published" / "tables"),
-                *beside(widest(root / "published")),
-                *caveats(widest(root / "published"), study_of(root)),
-            ]
-        ),
+        "findings": "\n".join(found),
         "speed": (root / "benchmarks" / "results" / "short.md").read_text().strip(),
     }
 
