@@ -138,7 +138,7 @@ def claims_page(
             lines += ["", f"**{_capital(row.regime)}: {row.verdict}.** {row.evidence}"]
         lines += ["", changes(sensitivity[sensitivity.claim == claim])]
         if first.figure in captions:
-            title, text = captions[first.figure]
+            title, text, _ = captions[first.figure]
             lines += ["", f"![{title}](figures/{first.figure}.svg)", "", f"*{title}.* {text}"]
     lines += ["", "## Sensitivity", ""]
     lines += ["What the verdicts would be had the analysis been chosen otherwise.", ""]

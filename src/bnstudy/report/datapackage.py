@@ -55,7 +55,7 @@ def package(root: Path) -> dict[str, Any]:
 
 def resource(published: Path, table: Path, scope: str) -> dict[str, Any]:
     """What it says of one table."""
-    title, text = (TABLES | PARQUET)[table.stem]
+    title, text, _ = (TABLES | PARQUET)[table.stem]
     kinds = {".csv": "text/csv", ".parquet": "application/vnd.apache.parquet"}
     return {
         "name": f"{scope.replace('/', '-')}{table.stem.replace('_', '-')}",

@@ -72,7 +72,7 @@ def filled(text: str, parts: dict[str, str]) -> str:
 
 def figure(root: Path, name: str) -> str:
     """A published figure with its caption, of the study that config.yaml describes."""
-    title, text = captions(study_of(root))[name]
+    title, text, _ = captions(study_of(root))[name]
     return f"![{title}](published/figures/{name}.png)\n\n*{title}.* {text}"
 
 
