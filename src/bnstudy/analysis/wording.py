@@ -118,11 +118,11 @@ def tally(claims: pd.DataFrame) -> list[str]:
 
 
 def claims_page(
-    table: pd.DataFrame, sensitivity: pd.DataFrame, captions: Mapping[str, tuple[str, str]]
+    table: pd.DataFrame, sensitivity: pd.DataFrame, captions: Mapping[str, Sequence[str]]
 ) -> str:
     """claims.md: the verdicts, their evidence, and where another analysis changes them.
 
-    `captions`: title and text of the figures that were drawn, by name.
+    `captions`: of the figures that were drawn, by name: title, text, whatever else.
     """
     lines = [
         "# The article's claims",
@@ -138,7 +138,7 @@ def claims_page(
             lines += ["", f"**{_capital(row.regime)}: {row.verdict}.** {row.evidence}"]
         lines += ["", changes(sensitivity[sensitivity.claim == claim])]
         if first.figure in captions:
-            title, text, _ = captions[first.figure]
+            title, text = captions[first.figure][:2]
             lines += ["", f"![{title}](figures/{first.figure}.svg)", "", f"*{title}.* {text}"]
     lines += ["", "## Sensitivity", ""]
     lines += ["What the verdicts would be had the analysis been chosen otherwise.", ""]
