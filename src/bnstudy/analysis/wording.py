@@ -1,6 +1,6 @@
 """What became of the article's claims, in words: a sentence per comparison, tables and a page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
