@@ -127,10 +127,12 @@ def read_snapshots(
     for row, seed in enumerate(seeds):
         inputs = torch.from_numpy(data.train_inputs[row : row + 1])
         untrained = build_network(settings["arm"], settings["width"], [seed], inputs, settings)
+        state = untrained.state_dict()
+        saved = {n: a for n, a in arrays.items() if n in state}  # not what is computed from inputs
         for index, epoch in enumerate(epochs):
             network = copy.deepcopy(untrained).eval()
             values = split(torch.from_numpy(parameters[index, row : row + 1]), network)
-            running = {n: torch.from_numpy(a[index, row : row + 1]) for n, a in arrays.items()}
+            running = {n: torch.from_numpy(a[index, row : row + 1]) for n, a in saved.items()}
             network.load_state_dict(values | running)
             yield Snapshot(
                 epoch=epoch,
