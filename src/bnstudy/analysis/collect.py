@@ -35,7 +35,7 @@ NUMBERS = {
     "tuned_rank": pa.int64(),
 }
 CELL = {
-    name: pa.dictionary(pa.int8(), NUMBERS.get(name, pa.string())) for name in ("cell", *SETTINGS)
+    name: pa.dictionary(pa.int16(), NUMBERS.get(name, pa.string())) for name in ("cell", *SETTINGS)
 }
 ROW = {"seed": pa.int64(), "epoch": pa.int64()}
 LOSSES = {
