@@ -114,7 +114,7 @@ def of_cell(
 ) -> pa.Table:
     """A table of one cell: its name and settings in front of `columns`."""
     table = pa.table(dict(columns), schema=pa.schema(types))
-    index = pa.array(np.zeros(len(table), np.int8))
+    index = pa.array(np.zeros(len(table), np.int16))
     front = {}
     for name, kind in CELL.items():
         value = settings[name] if name in NUMBERS else str(settings[name])
