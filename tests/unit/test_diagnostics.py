@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from bnstudy.analysis.collect import (
+    ROW,
     BlockOfScope,
     blocks_of_scope,
     collect_curves,
     collect_diagnostics,
     collect_runs,
     experiments_table,
+    of_cell,
 )
 from bnstudy.analysis.diagnostics.features import effective_rank
 from bnstudy.analysis.networks import diagnose
@@ -402,3 +404,12 @@ def test_an_experiments_row_names_its_cells_settings():
     cell = Cell(**ARTICLE | {"arm": "none", "width": 10})
     row = {"experiment": "grid", "cell": cell.name, "first_seed": 5, "seeds": 2} | cell.values()
     pd.testing.assert_frame_equal(experiments_table([row]), pd.DataFrame([row]))
+
+
+def test_a_study_may_have_more_cells_than_a_byte_counts():
+    """The extended study has 250."""
+    columns = {"seed": [0], "epoch": [1]}
+    tables = [
+        of_cell(UNTUNED | {"cell": f"cell-{n}", "arm": "none"}, columns, ROW) for n in range(300)
+    ]
+    assert collect_diagnostics(tables, []).to_pandas().cell.nunique() == 300
