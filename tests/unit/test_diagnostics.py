@@ -408,7 +408,7 @@ def test_an_experiments_row_names_its_cells_settings():
 
 def test_a_study_may_have_more_cells_than_a_byte_counts():
     """The extended study has 250."""
-    settings = Cell(**ARTICLE | {"arm": "none"}).values()
+    settings = Cell(**ARTICLE | {"arm": "none", "width": 3}).values()
     rows = {"seed": [0], "epoch": [1]}
     tables = [of_cell(settings | {"cell": f"cell-{n}"}, rows, ROW) for n in range(300)]
     assert collect_diagnostics(tables, []).to_pandas().cell.nunique() == 300
