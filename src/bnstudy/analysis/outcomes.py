@@ -115,14 +115,16 @@ def tests_of_tasks(tests: pd.DataFrame, study: StudySettings) -> pd.DataFrame:
 
 def by_batch_size(runs: pd.DataFrame, study: StudySettings) -> pd.DataFrame:
     """The runs tuned for the final loss at the width for minibatches, with the `samples` of a step:
-    minibatches, and the full batch where it was trained for as many steps."""
+    of the arms with minibatches these, and the full batch trained for as many steps."""
     points, free = study.dataset.train_size, ("learning_rate", "schedule", "batch_size", "epochs")
     wanted = {name: value for name, value in study.reference.items() if name not in free}
     wanted |= {"width": study.analysis.minibatches.width, "tuned_for": "final_test_loss"}
     runs = runs[has_settings(runs, wanted) & runs.seed.isin(study.study_seeds)]
     samples = pd.to_numeric(runs.batch_size, errors="coerce").fillna(points).astype(int)
     steps = runs.epochs * np.ceil(points / samples)
-    return runs.assign(samples=samples)[steps.isin(steps[samples < points])]
+    parts = samples < points
+    compared = steps.isin(steps[parts]) & runs.arm.isin(runs.arm[parts])
+    return runs.assign(samples=samples)[compared]
 
 
 def with_partner(
