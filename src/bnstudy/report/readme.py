@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from bnstudy.analysis.hypotheses import LOWER
+from bnstudy.analysis.hypotheses import LOWER, epochs_to
 from bnstudy.analysis.outcomes import REFERENCE, TREATMENT, each_row, has_settings
 from bnstudy.analysis.wording import interval, tuning_beside_bn
 from bnstudy.config.models import Study
@@ -47,7 +47,8 @@ def texts(root: Path) -> dict[str, str]:
 def parts(root: Path) -> dict[str, str]:
     """The generated parts, from the committed tables of the repository in `root`."""
     tables = widest(root / "published")
-    found = [*findings(tables), *beside(tables), *caveats(tables, study_of(root))]
+    study = study_of(root)
+    found = [*findings(tables), *beside(tables), *on_tasks(tables, study), *caveats(tables, study)]
     return {
         "figure": figure(root, "claims_matrix"),
         "findings": "\n".join(found),
@@ -85,6 +86,23 @@ def findings(tables: Path) -> list[str]:
 def beside(tables: Path) -> list[str]:
     """A line on what choosing the rate does beside BN."""
     return [f"- Rates: {' '.join(tuning_beside_bn(read_csv(tables / 'significance.csv')))}"]
+
+
+def on_tasks(tables: Path, study: Study) -> list[str]:
+    """A line on the kinds of inputs: BN's median ratio of epochs over targets, each tuned for it,
+    and on how many of them it is beyond the margin."""
+    speed = epochs_to(study.analysis.primary.threshold)
+    cells = read_csv(tables / "tasks.csv")
+    cells = cells[cells.quantity == speed["column"]]
+    margin = study.analysis.margins.epochs
+    kinds = []
+    for inputs, of_kind in cells.groupby("inputs"):
+        ratios = np.exp(of_kind.d)
+        faster, slower = (ratios < 1 / margin).sum(), (ratios > margin).sum()
+        kinds.append(f"{inputs} {ratios.median():.2f} ({faster} faster, {slower} slower)")
+    what = f"median ratio of the {speed['quantity']} over {cells.task.nunique()} targets"
+    line = f"- Tasks: {what}, each arm tuned, by the kind of inputs: {'; '.join(kinds)}."
+    return [line] if kinds else []
 
 
 def compute(published: Path) -> str:
