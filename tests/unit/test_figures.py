@@ -156,8 +156,8 @@ def test_figures_draw_from_next_to_nothing(study, tables, name, count, tmp_path)
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_name_tables_that_are_made_and_a_caption_that_is_filled(study, name):
     assert set(members.declared("figures", name)["TABLES"]) <= TABLES
-    title, text = captions(study)[name]
-    assert title and len(text) > 50 and "{" not in text and " –" not in text
+    title, text, tables = captions(study)[name]
+    assert title and len(text) > 50 and "{" not in text and " –" not in text and tables
 
 
 def test_captions_do_without_the_experiments_that_are_absent(config, study):
