@@ -129,6 +129,7 @@ def prediction():
     rows = [("tasks", 12, "batch", -0.5), ("settings", 9, None, 0.2), ("seeds", 5, "batch", 0.9)]
     table = pd.DataFrame(rows, columns=["over", "n", "arm", "correlation"])
     table["correlation_low"], table["correlation_high"] = -0.9, 0.95
+    table["tuned_for"] = ["final_test_loss", None, None]
     return table.assign(condition="condition_effective", when="middle", outcome="final_test_loss")
 
 

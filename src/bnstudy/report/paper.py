@@ -269,15 +269,18 @@ def _associations(table: pd.DataFrame) -> Rows:
 
 
 def _prediction(table: pd.DataFrame) -> Rows:
-    """How ratios of condition numbers go with BN's effects, over tasks and over settings."""
+    """How ratios of condition numbers go with BN's effects, over tasks and over settings: of runs
+    tuned for the outcome, where they are tuned."""
     if table.empty:
         return []
-    rows = table[table.over.isin(["tasks", "settings"])].dropna(subset="correlation")
+    rows = table[table.over.isin(["tasks", "settings"]) & (table.condition != "condition_median")]
+    rows = rows[rows.tuned_for.isna() | (rows.tuned_for == rows.outcome)].dropna(
+        subset="correlation"
+    )
     return [
         {
             "over": f"{row.over} ({row.n:g})",
-            "of": "–" if pd.isna(row.arm) else row.arm,
-            "condition": row.condition.replace("_", " "),
+            "condition": row.condition.removeprefix("condition_").replace("_", " "),
             "when": row.when,
             "outcome": row.outcome.replace("_", " "),
             "correlation": f"{row.correlation:.2f} ({row.correlation_low:.2f} to "
