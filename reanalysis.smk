@@ -66,7 +66,7 @@ rule published:
     log:
         "logs/{scope}published/{table}.log",
     wildcard_constraints:
-        table=r"[a-z_]+\.(csv|parquet)",
+        table=r"[a-z0-9_]+\.(csv|parquet)",
     conda:
         "environment.yml"
     threads: 1
