@@ -36,7 +36,7 @@ test: environment  ## environment, then all tests but the slow ones
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile --durations=40 \
 	  -m "not slow and not extended and not ui and not services"
 
-test-slow: environment  ## the simulations of the statistics as well (a minute)
+test-slow: environment  ## the simulations of the statistics, and studies that take long (some twenty minutes)
 	$(BIN)/python -m pytest -m slow
 
 test-ui: environment  ## what a browser shows (needs chromium; minutes)
@@ -85,7 +85,7 @@ paper: environment  ## set the paper from the tables and figures: results/paper.
 report: environment  ## put claims, figures, paper and run times on one page: results/report.html
 	$(BIN)/snakemake $(REPORT)
 
-reanalyse: environment  ## figures, claims, paper from the published tables alone, in reanalysis/ (a minute)
+reanalyse: environment  ## figures, claims, paper from the published tables alone, in reanalysis/ (two minutes)
 	@$(RUN) --snakefile reanalysis.smk --directory reanalysis
 
 verify:  ## compare results/ with the published tables, number by number

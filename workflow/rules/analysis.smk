@@ -101,7 +101,7 @@ rule claims:
         code=code("claims.py", *all_members("claims")),
         study=SETTINGS,
         captions=lambda wildcards: {
-            name: CAPTIONS[name] for name in figures_of(wildcards.scope)
+            name: CAPTIONS[name][:2] for name in figures_of(wildcards.scope)
         },
     script:
         "../scripts/claims.py"

@@ -123,9 +123,12 @@ def _described(
 
 def _label(setting: str, cell: Cell) -> str:
     value = _text(cell[setting])
-    sizes = {"full": "full batches, "}.get(value, f"minibatches of {value}, ")
-    if setting in ("batch_size", "epochs"):
-        return (sizes if setting == "batch_size" else "") + f"{cell['epochs']} epochs"
+    match setting:
+        case "batch_size":
+            size = "full batches" if value == "full" else f"minibatches of {value}"
+            return f"{size}, {cell['epochs']} epochs"
+        case "epochs":
+            return f"{cell['epochs']} epochs"
     return f"{setting.replace('_', ' ')} {value}"
 
 

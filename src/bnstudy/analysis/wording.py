@@ -1,6 +1,6 @@
 """What became of the article's claims, in words: a sentence per comparison, tables and a page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -118,11 +118,11 @@ def tally(claims: pd.DataFrame) -> list[str]:
 
 
 def claims_page(
-    table: pd.DataFrame, sensitivity: pd.DataFrame, captions: Mapping[str, Sequence[str]]
+    table: pd.DataFrame, sensitivity: pd.DataFrame, captions: Mapping[str, tuple[str, str]]
 ) -> str:
     """claims.md: the verdicts, their evidence, and where another analysis changes them.
 
-    `captions`: of the figures that were drawn, by name: title, text, whatever else.
+    `captions`: title and text of the figures that were drawn, by name.
     """
     lines = [
         "# The article's claims",
@@ -138,7 +138,7 @@ def claims_page(
             lines += ["", f"**{_capital(row.regime)}: {row.verdict}.** {row.evidence}"]
         lines += ["", changes(sensitivity[sensitivity.claim == claim])]
         if first.figure in captions:
-            title, text = captions[first.figure][:2]
+            title, text = captions[first.figure]
             lines += ["", f"![{title}](figures/{first.figure}.svg)", "", f"*{title}.* {text}"]
     lines += ["", "## Sensitivity", ""]
     lines += ["What the verdicts would be had the analysis been chosen otherwise.", ""]

@@ -273,10 +273,9 @@ def _prediction(table: pd.DataFrame) -> Rows:
     tuned for the outcome, where they are tuned."""
     if table.empty:
         return []
-    rows = table[table.over.isin(["tasks", "settings"]) & (table.condition != "condition_median")]
-    rows = rows[rows.tuned_for.isna() | (rows.tuned_for == rows.outcome)].dropna(
-        subset="correlation"
-    )
+    rows = table.dropna(subset="correlation")
+    rows = rows[rows.over.isin(["tasks", "settings"]) & (rows.condition != "condition_median")]
+    rows = rows[rows.tuned_for.isna() | (rows.tuned_for == rows.outcome)]
     return [
         {
             "over": f"{row.over} ({row.n:g})",

@@ -46,8 +46,7 @@ def texts(root: Path) -> dict[str, str]:
 
 def parts(root: Path) -> dict[str, str]:
     """The generated parts, from the committed tables of the repository in `root`."""
-    tables = widest(root / "published")
-    study = study_of(root)
+    tables, study = widest(root / "published"), study_of(root)
     found = [*findings(tables), *beside(tables), *on_tasks(tables, study), *caveats(tables, study)]
     return {
         "figure": figure(root, "claims_matrix"),
