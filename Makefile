@@ -33,7 +33,7 @@ environment: .venv/.complete  ## create .venv from the exact pins
 	@touch $@
 
 test: environment  ## environment, then all tests but the slow ones
-	$(BIN)/python -m pytest -n $(CORES) --dist loadfile --durations=40 \
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder --durations=40 \
 	  -m "not slow and not extended and not ui and not services"
 
 test-slow: environment  ## the simulations of the statistics, and studies that take long (some twenty minutes)

@@ -464,7 +464,7 @@ def members_of(rule: str, wildcards: dict[str, str], plan: Plan) -> set[tuple[st
             cell = plan.cell(wildcards["cell"])
             every = {("diagnostics", name) for name in members.names("diagnostics")}
             return every | {("arms", cell.arm), ("tasks", cell.task)}
-        case "runs":
+        case "runs" | "effects":
             return tasks
         case "figure":
             return {("figures", wildcards["figure"])}

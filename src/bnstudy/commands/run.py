@@ -208,6 +208,7 @@ def _follow(process: subprocess.Popen[bytes], jobs: Jobs, directory: Path, show:
     """Show how far the jobs are until Snakemake ends; its exit status."""
     status: int | None = None
     plan: Mapping[str, Any] = {}
+    show(None, "", "looking what there is to do")
     while status is None:
         with suppress(subprocess.TimeoutExpired):
             status = process.wait(EVERY)
@@ -217,6 +218,4 @@ def _follow(process: subprocess.Popen[bytes], jobs: Jobs, directory: Path, show:
             work = jobs.work(directory, plan)
             now = ", ".join(name for _, name in jobs.running.values())
             show(work.done / work.total, times(work, plan, time.time()), now)
-        else:
-            show(None, "", "looking what there is to do")
     return status
