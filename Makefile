@@ -10,7 +10,7 @@ RUN := $(BIN)/bnstudy run --cores $(CORES)
 REPORT := --report results/report.html
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: study extended environment test test-slow test-extended test-ui test-server test-slurm lint \
+.PHONY: study extended environment test test-slow test-extended test-ui test-server test-slurm mutate lint \
   format quick figures paper report reanalyse verify publish readme progress track watch bench bench-gpu bench-scale ui \
   audit lock schema clean help
 
@@ -50,6 +50,11 @@ test-slurm: environment  ## the study on a real Slurm of two nodes (as root: a c
 
 test-extended: environment  ## crashes, bad disks, bad input in the long form (half an hour)
 	$(BIN)/python -m pytest -m extended -n $(CORES) --dist worksteal
+
+mutate: environment  ## whether the unit tests notice small changes of the code, a sample (ten minutes)
+	$(BIN)/pip freeze --exclude-editable > .venv/constraints.txt
+	$(BIN)/python -m pip install --quiet -c .venv/constraints.txt --no-build-isolation -e '.[mutate]'
+	$(BIN)/python -m tests.mutate
 
 audit:  ## known vulnerabilities in the pinned packages (asks a public service)
 	$(PYTHON) -m venv .audit

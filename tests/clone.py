@@ -64,7 +64,7 @@ class Clone:
             path.name: path.read_bytes()
             for part in ("tables", "figures")
             for path in (folder / part).iterdir()
-            if path.is_file()
+            if path.is_file() and not path.name.startswith(".")  # digests, of the seconds too
         }
         runs = pd.read_csv(folder / "tables/runs.csv").drop(columns="seconds")
         return made | {"runs.csv": runs.to_csv().encode()}

@@ -1,7 +1,8 @@
 """Files that appear whole or not at all, and readers that refuse a damaged one by name.
 
 Parquet pages and the members of an npz carry checksums of their own. What a block's record says of
-the other files of the block (see `digests`) covers every byte of them.
+the other files of the block (see `digests`) covers every byte of them. CSV and JSON have a digest
+in a hidden file beside them, as `sha256sum --check` reads it.
 """
 
 import csv
@@ -10,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,21 +83,45 @@ def _alive(process: int) -> bool:
     return True
 
 
-def write_json(path: str | Path, value: Any) -> None:
-    """JSON, indented, in the given order of keys."""
+@contextmanager
+def _text(path: str | Path) -> Iterator[Path]:
+    """As `atomic`, with the file's digest beside it: there before the file is, so that whoever
+    reads the file finds the digest of what he reads."""
+    path = Path(path)
     with atomic(path) as temporary:
+        yield temporary
+        with atomic(digest_of(path)) as beside:
+            beside.write_text(f"{digests([temporary])[temporary.name]}  {path.name}\n")
+
+
+def digest_of(path: Path) -> Path:
+    """Where the digest of a CSV or JSON file lies."""
+    return path.with_name(f".{path.name}.sha256")
+
+
+def _read_text(path: str | Path) -> str:
+    """DamagedFile if it is not as its digest says; files of other hands have none."""
+    content, beside = Path(path).read_bytes(), digest_of(Path(path))
+    if beside.exists() and hashlib.sha256(content).hexdigest() not in beside.read_text():
+        raise DamagedFile(path, "it is not as it was written")
+    return content.decode()
+
+
+def write_json(path: str | Path, value: Any, *, digest: bool = True) -> None:
+    """JSON, indented, in the given order of keys; without a `digest` where people may edit it."""
+    with (_text if digest else atomic)(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: str | Path) -> Any:
     """The value in a JSON file."""
     with refusing_damage(path):
-        return json.loads(Path(path).read_text())
+        return json.loads(_read_text(path))
 
 
 def write_csv(path: str | Path, table: "pd.DataFrame") -> None:
     """CSV with full-precision floats (the shortest text that reads back as the same float64)."""
-    with atomic(path) as temporary:
+    with _text(path) as temporary:
         table.to_csv(temporary, index=False)
 
 
@@ -104,8 +130,9 @@ def read_csv(path: str | Path) -> "pd.DataFrame":
     import pandas as pd
 
     with refusing_damage(path):
-        _check_shape(Path(path).read_text())
-        return pd.read_csv(path, keep_default_na=False, na_values=[""])
+        text = _read_text(path)
+        _check_shape(text)
+        return pd.read_csv(StringIO(text), keep_default_na=False, na_values=[""])
 
 
 def _check_shape(text: str) -> None:
@@ -130,6 +157,21 @@ def check_digests(paths: Iterable[str | Path], expected: Mapping[str, str]) -> N
     for path in map(Path, paths):
         if digests([path])[path.name] != expected.get(path.name):
             raise DamagedFile(path, "it is not the file that its record.json describes")
+
+
+def check_file(path: Path) -> None:
+    """DamagedFile if a CSV, JSON or Parquet file is not as it was written, or if a file is not that
+    its record.json describes."""
+    if path.suffix in (".csv", ".json"):
+        with refusing_damage(path):
+            _read_text(path)
+    elif path.suffix == ".parquet":
+        with refusing_damage(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for _ in file.iter_batches():
+                pass
+    if path.name == "record.json":
+        record = read_json(path)["files"]
+        check_digests([path.with_name(name) for name in record], record)
 
 
 def digest_files(paths: Iterable[str | Path]) -> str:

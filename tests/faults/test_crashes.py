@@ -4,15 +4,19 @@ import random
 
 import pytest
 
+from bnstudy.files import read_csv
 from tests.faults.victim import HERE, TARGETS, Victim
 
+# Of each CSV and JSON file also its digest.
 FILES_OF = {
     "dataset": 1,
-    "train": 4,
+    "train": 5,
+    "choose": 4,
     "curves": 2,
     "diagnostic": 1,
-    "runs": 1,
-    "track": 1,
+    "runs": 2,
+    "explorer": 1,
+    "track": 2,
     "figure": 3,
 }
 MOMENTS = 48  # of the extended run, in chains of three; some come when a study is done already
@@ -101,3 +105,26 @@ def test_a_study_survives_death_between_any_two_files(tmp_path, undisturbed, fau
                 victim.unlock()
     victim.go_on()
     victim.check(undisturbed)
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_nothing_of_a_choice_survives_that_is_chosen_no_longer(tmp_path, faults, when):
+    """Other rates are tried, and all dies as the first choice among them is written."""
+    rates = {"learning_rate": [0.001, 0.003], "schedule": "constant"}
+    for name in ("fresh", "victim"):
+        (tmp_path / name).mkdir()
+    fresh = Victim(tmp_path / "fresh")
+    fresh.settings["experiments"]["rates"] = rates
+    fresh.go_on()
+    victim = Victim(tmp_path / "victim")
+    victim.go_on()
+    victim.settings["experiments"]["rates"] = rates
+    assert victim.start(**fault("choose", FILES_OF["choose"], when, "both")).wait(timeout=600) != 0
+    faults.append(f"all die {when} a choice is written")
+    victim.unlock()
+    victim.go_on()
+    victim.check(fresh.results())
+    runs = read_csv(victim.folder / "results/tables/runs.csv")
+    tuned = runs[runs.tuned_for == "final_test_loss"]
+    assert len(tuned) == 2 * 4 and set(tuned.learning_rate) <= set(rates["learning_rate"])

@@ -13,6 +13,7 @@ import mlflow
 import pandas as pd
 import psutil
 
+from bnstudy.commands.verify import damaged
 from bnstudy.files import digests, read_csv, read_json, read_parquet
 from tests.clone import Clone
 
@@ -34,6 +35,7 @@ TARGETS = [
     "results/tables/significance.csv",
     *(f"results/figures/{figure}.pdf" for figure in ("loss_curves", "survival")),
     "results/claims.md",
+    "results/explorer.html",
     "results/tracking/runs.json",
 ]
 
@@ -130,10 +132,13 @@ class Victim(Clone):
             results, undisturbed = map(without_keys, (results, undisturbed))
         assert results.keys() == undisturbed.keys()
         assert {n for n in results if results[n] != undisturbed[n]} == set()
-        left = [p for p in (self.folder / "results").rglob(".*") if p.is_file()]
-        assert left == [p for p in left if p.name.startswith(".snakemake")]
+        hidden = [p for p in (self.folder / "results").rglob(".*") if p.is_file()]
+        assert not [
+            p for p in hidden if not p.name.startswith(".snakemake") and p.suffix != ".sha256"
+        ]
+        assert not list(damaged(self.folder / "results"))
         for record in (self.folder / "results/runs").rglob("record.json"):
-            files = [p for p in record.parent.iterdir() if p != record]
+            files = [p for p in record.parent.glob("[!.]*") if p != record]
             assert digests(files) == read_json(record)["files"]
             read_parquet(record.with_name("curves.parquet"))
         client = mlflow.MlflowClient(f"sqlite:///{self.folder}/mlflow.db")

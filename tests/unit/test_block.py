@@ -7,7 +7,7 @@ import pytest
 import torch
 from jobs import RANGES, data_of, settings_of
 
-from bnstudy.config import models
+from bnstudy.config import members, models
 from bnstudy.experiment import block
 from bnstudy.experiment.block import BlockFiles, run_key, train_block
 from bnstudy.experiment.data import make_data, write_data
@@ -205,7 +205,7 @@ def test_damaged_snapshots_are_refused(train, tmp_path):
         next(read_snapshots(files.snapshots, files.record, tmp_path / "data.npz"))
 
 
-@pytest.mark.parametrize("arm", ["none", "batch", "layer-norm"])
+@pytest.mark.parametrize("arm", members.names("arms"))
 def test_what_snapshots_derive_is_the_networks(train, tmp_path, arm):
     """Pre-activations, and the Jacobian by autograd, point by point."""
     files = train("a", 30, arm)
@@ -220,7 +220,7 @@ def test_what_snapshots_derive_is_the_networks(train, tmp_path, arm):
 
     expected = np.stack([torch.autograd.functional.jacobian(output, point).numpy() for point in x])
     np.testing.assert_allclose(last.jacobian, expected, rtol=1e-11, atol=1e-11)
-    assert last.has_affine == (arm != "layer-norm")
+    assert last.has_affine == (arm not in ("layer-norm", "rms-norm"))
     assert last.input_weights.shape == ((3, 5) if last.has_affine else (20, 3, 5))
 
 

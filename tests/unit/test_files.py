@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,8 @@ from bnstudy.files import (
     DamagedFile,
     atomic,
     check_digests,
+    check_file,
+    digest_of,
     digests,
     parquet_writer,
     read_csv,
@@ -85,7 +88,7 @@ def written(folder) -> dict:
     write_parquet(folder / "curves.parquet", [rows, rows])
     write_tensors(folder / "checkpoint.safetensors", {"w": rng.normal(size=(3, 50))})
     write_csv(folder / "runs.csv", pd.DataFrame({"arm": "none", "loss": rng.normal(size=20)}))
-    write_json(folder / "record.json", {"arm": "none", "seeds": [1, 2, 3]})
+    write_json(folder / "record.json", {"seeds": [1, 2, 3], "files": {}})
     return {
         "data.npz": lambda path: read_data(path).digests(),
         "curves.parquet": read_parquet,
@@ -130,6 +133,48 @@ def test_no_flipped_bit_passes_for_data(tmp_path, name):
         except DamagedFile:
             refused += 1
     assert refused > 150
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "record.json"])
+def test_a_changed_digit_is_noticed(tmp_path, name):
+    read = written(tmp_path)[name]
+    path = tmp_path / name
+    read(path)
+    text = path.read_text()
+    path.write_text(text.replace("2", "3", 1))
+    for look in (read, check_file):
+        with pytest.raises(DamagedFile, match=f"{name} is damaged .it is not as it was written"):
+            look(path)
+    path.with_name(f".{name}.sha256").unlink()  # as of a file of other hands
+    read(path)
+    check_file(path)
+
+
+def test_the_digest_beside_is_what_sha256sum_reads(tmp_path):
+    path = tmp_path / "t.json"
+    write_json(path, {"a": 1})
+    command = ["sha256sum", "--check", digest_of(path).name]
+    assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
+    write_json(tmp_path / "settings.json", {"a": 1}, digest=False)
+    assert not digest_of(tmp_path / "settings.json").exists()
+
+
+def test_a_writer_that_dies_between_a_table_and_its_digest_leaves_no_table(tmp_path, monkeypatch):
+    path = tmp_path / "t.json"
+    replace = Path.replace
+
+    def die(self, target):
+        if target == path:
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", die)
+    with pytest.raises(KeyboardInterrupt):
+        write_json(path, {"a": 1})
+    assert [*tmp_path.iterdir()] == [digest_of(path)]
+    monkeypatch.undo()
+    write_json(path, {"a": 2})
+    assert read_json(path) == {"a": 2}
 
 
 def test_any_flipped_bit_shows_in_the_digest(tmp_path):

@@ -373,12 +373,28 @@ def test_what_lies_beyond_the_default_study_is_said_where_it_was_trained(study, 
     assert all(heading in headings for heading in told)
     assert [row["over"] for row in values["prediction"]] == ["tasks (12)", "settings (9)"]
     assert values["prediction"][0]["correlation"] == "-0.50 (-0.90 to 0.95)"
+    assert values["prediction"][0]["found"] == "not found"
     first = values["tasks"][0]
     ratio = np.exp(of["tasks"].query("quantity == 'epochs_to_0.2258'").d)
     assert (first["below"], first["cells"]) == ((ratio < 1 / 1.1).sum(), 12)
     assert {row["arm"] for row in values["tuned"]} == {"batch", "centred"}
     even = values["associations"][1]
-    assert even["property"] == "share of the even part"
+    assert even["property"] == "even share"
     assert even["coefficient"].startswith(f"{of['associations'].coefficient[2]:.2f} (")
     default = words(study, made(study))
     assert default["tasks"] == default["associations"] == default["tuned"] == []
+
+
+def test_what_was_predicted_of_tasks_is_said_to_be_found_or_not(study):
+    """At 1.244 of the even share, at every quantity of shifted inputs; of nothing else."""
+    rows = [
+        ("epochs_to_0.2258", "even_share", 1.0, 2.0),
+        ("epochs_to_1.244", "even_share", -1.0, 2.0),
+        ("epochs_to_1.244", "C(inputs)[T.shifted]", -2.0, -1.0),
+        ("final_test_loss", "C(inputs)[T.shifted]", 1.0, 2.0),
+        ("final_test_loss", "np.log(roughness)", 1.0, 2.0),
+    ]
+    table = pd.DataFrame(rows, columns=["quantity", "property", "low", "high"])
+    values = words(study, made(study) | {"associations": table.assign(coefficient=0.0, p=0.5)})
+    found = [row["found"] for row in values["associations"]]
+    assert found == ["", "not found", "found", "the opposite", ""]

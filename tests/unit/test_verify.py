@@ -3,6 +3,7 @@
 import shutil
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from bnstudy.analysis.effects import EFFECTS
@@ -11,7 +12,15 @@ from bnstudy.commands.publish import publish
 from bnstudy.commands.verify import CHECKS, changed_verdicts, compare
 from bnstudy.config.models import ARTICLE
 from bnstudy.config.plan import SCOPES
-from bnstudy.files import read_csv, read_json, read_parquet, write_csv, write_json
+from bnstudy.files import (
+    digests,
+    read_csv,
+    read_json,
+    read_parquet,
+    write_csv,
+    write_json,
+    write_parquet,
+)
 
 RUNS = pd.DataFrame(
     {
@@ -64,8 +73,8 @@ def folders(tmp_path, monkeypatch, default_config):
         if scope:
             write_csv(tables / "mnist1d.csv", pd.read_csv(tables / "digits.csv"))
         write_csv(tables / "effects.csv", NO_EFFECTS)
-        CURVES.to_parquet(tables / "curves.parquet")
-        DIAGNOSTICS.to_parquet(tables / "diagnostics.parquet")
+        write_parquet(tables / "curves.parquet", [pa.Table.from_pandas(CURVES)])
+        write_parquet(tables / "diagnostics.parquet", [pa.Table.from_pandas(DIAGNOSTICS)])
         (results / f"{scope}figures").mkdir()
         (results / f"{scope}figures/a.png").write_text(scope)
         (results / f"{scope}claims.md").write_text(f"page {scope}")
@@ -223,3 +232,29 @@ def test_a_choice_at_the_edge_is_not_published(folders, capsys):
 
 def test_arms_named_none_survive_the_snapshot(folders):
     assert list(read_csv(folders[1] / "tables/runs.csv").arm) == ["none", "batch"]
+
+
+def test_integrity_names_each_file_that_changed(folders, capsys):
+    """A digit of a table, a byte within a Parquet file, and a file that a record describes."""
+    results = folders[0]
+    block = results / "runs/batch-w3/seeds_0"
+    block.mkdir(parents=True)
+    (block / "checkpoint.safetensors").write_bytes(b"weights")
+    write_json(block / "record.json", {"files": digests([block / "checkpoint.safetensors"])})
+    assert main(["verify", "--integrity", str(results)]) == 0
+    assert "is as it was written" in capsys.readouterr().out
+    changed = [
+        results / "tables/runs.csv",
+        results / "tables/diagnostics.parquet",
+        block / "checkpoint.safetensors",
+    ]
+    for path in changed:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2 if path.suffix != ".parquet" else 30] ^= 1
+        path.write_bytes(content)
+    assert main(["verify", "--integrity", str(results)]) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert {line.partition(" is damaged")[0] for line in said} == set(map(str, changed))
+    assert all("Delete it and run snakemake" in line for line in said)
+    assert main(["publish", str(results)]) == 2
+    assert "not published" in capsys.readouterr().err

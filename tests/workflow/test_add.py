@@ -39,6 +39,7 @@ def clone(tmp_path_factory):
         assert not (clone.folder / path).exists()
         (clone.folder / path).write_text(code)
     update_config(clone.settings, SETTINGS)
+    clone.settings["seeds"]["study"]["count"] = 5  # one block
     result = clone.snakemake()
     assert result.returncode == 0, result.stderr[-3000:]
     return clone

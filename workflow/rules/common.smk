@@ -25,6 +25,11 @@ try:
 except ConfigError as error:
     raise WorkflowError(f"The configuration cannot be used:\n{error}")
 PLAN = Plan(STUDY)
+if os.path.isdir("results/training"):
+    raise WorkflowError(
+        "results/ holds the results of the first edition, of which nothing can be used:"
+        " move results/ and mlflow.db away, or delete both (`make clean`)."
+    )
 
 
 wildcard_constraints:

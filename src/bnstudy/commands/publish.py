@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from bnstudy.analysis.tuning import edges
 from bnstudy.commands.progress import planned_study
-from bnstudy.commands.verify import CURVES, PUBLISHED, THINNED
+from bnstudy.commands.verify import CURVES, PUBLISHED, THINNED, damaged
 from bnstudy.config.plan import SCOPES
 from bnstudy.experiment.schedules import log_spaced_epochs
 from bnstudy.files import read_csv, read_parquet, write_json
@@ -31,10 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """2 where there is no study, or a rate was chosen at the edge of those tried."""
+    """2 where there is no study, a file is damaged, or a choice is at the edge of those tried."""
     scopes = [scope for scope in SCOPES if (arguments.results / scope / "claims.md").exists()]
     if SCOPES[0] not in scopes:
         print(f"no {arguments.results}/claims.md: run `make`", file=sys.stderr)
+        return 2
+    if damage := list(damaged(arguments.results)):
+        print("not published: " + "\n".join(damage), file=sys.stderr)
         return 2
     for scope in scopes:
         if found := edges(arguments.results / f"{scope}tables"):
@@ -65,7 +68,7 @@ def publish(results: Path, published: Path, scopes: Sequence[str]) -> None:
     for name in ("claims.md", "paper.pdf"):
         shutil.copyfile(results / scopes[-1] / name, published / name)
     settings = planned_study(results.parent).model_dump(mode="json", exclude={"mlflow"})
-    write_json(published / "settings.json", settings)
+    write_json(published / "settings.json", settings, digest=False)
 
 
 def _thin(tables: Path, target: Path) -> None:

@@ -54,21 +54,23 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
 
 @cache
 def _tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text())
-
-
-@cache
-def _meaning(file: Path, looks: bool) -> str:
-    """The source of a module without comments, docstrings and, unless wanted, looks."""
+    """The syntax of a module without its docstrings."""
     tree = ast.parse(file.read_text())
     for node in [tree, *_statements(tree)]:
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(
             node, clean=False
         ):
             node.body = node.body[1:] or [ast.Pass()]
+    return tree
+
+
+@cache
+def _meaning(file: Path, looks: bool) -> str:
+    """The source of a module without comments, docstrings and, unless wanted, looks."""
+    body = _tree(file).body
     if not looks and file.parent == PACKAGE / KINDS["arms"]:
-        tree.body = [node for node in tree.body if not _is_look(node)]
-    return ast.unparse(tree)
+        body = [node for node in body if not _is_look(node)]
+    return ast.unparse(ast.Module(body, []))
 
 
 def _is_look(node: ast.stmt) -> bool:

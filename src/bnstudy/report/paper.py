@@ -18,6 +18,7 @@ import typst
 from bnstudy.analysis.hypotheses import ARTICLE
 from bnstudy.analysis.infimum import infimum
 from bnstudy.analysis.outcomes import REFERENCE, TREATMENT, by_batch_size, each_row, grid_runs
+from bnstudy.analysis.tasks import LINEAR
 from bnstudy.analysis.wording import changes, interval, p_text, plain, tally, tuning_beside_bn
 from bnstudy.config import members
 from bnstudy.config.models import StudySettings
@@ -37,11 +38,13 @@ NUMBERS = (
 )
 # Properties of tasks as associations.csv names them.
 PROPERTIES = {
-    "even_share": "share of the even part",
-    "np.log(roughness)": "ln of the roughness",
+    "even_share": "even share",
+    "np.log(roughness)": "ln(roughness)",
     "C(inputs)[T.shifted]": "inputs shifted",
     "C(inputs)[T.stretched]": "inputs stretched",
 }
+# The signs that paper/beyond.typ predicts of them: at one quantity, or at all.
+PREDICTED = {("even_share", f"epochs_to_{LINEAR:g}"): 1, "C(inputs)[T.shifted]": -1}
 PLACED = re.compile(r'study-figure\("(\w+)"')  # a figure's place in paper/*.typ
 
 
@@ -261,11 +264,23 @@ def _associations(table: pd.DataFrame) -> Rows:
             "quantity": row.quantity.replace("_", " "),
             "property": PROPERTIES[row.property],
             "coefficient": f"{row.coefficient:.2f} ({row.low:.2f} to {row.high:.2f})",
-            "p": p_text(row.p).removeprefix("= "),
+            "found": _found(
+                PREDICTED.get(row.property, PREDICTED.get((row.property, row.quantity), 0)),
+                row.low,
+                row.high,
+            ),
         }
         for row in each_row(table)
         if row.property in PROPERTIES
     ]
+
+
+def _found(sign: int, low: float, high: float) -> str:
+    """Whether an interval is on the side of 0 that was predicted; "" where nothing was."""
+    if not sign:
+        return ""
+    nearest, farthest = sorted((sign * low, sign * high))
+    return "found" if nearest > 0 else "the opposite" if farthest < 0 else "not found"
 
 
 def _prediction(table: pd.DataFrame) -> Rows:
@@ -284,6 +299,7 @@ def _prediction(table: pd.DataFrame) -> Rows:
             "outcome": row.outcome.replace("_", " "),
             "correlation": f"{row.correlation:.2f} ({row.correlation_low:.2f} to "
             f"{row.correlation_high:.2f})",
+            "found": _found(-1, row.correlation_low, row.correlation_high),
         }
         for row in each_row(rows)
     ]

@@ -31,7 +31,7 @@ def write(root: Path) -> None:
     for name, text in texts(root).items():
         with atomic(root / name) as path:
             path.write_text(text)
-    write_json(root / "published" / "datapackage.json", package(root))
+    write_json(root / "published" / "datapackage.json", package(root), digest=False)
 
 
 def texts(root: Path) -> dict[str, str]:
