@@ -22,9 +22,9 @@ from tests.slurm.cluster import Cluster
 pytestmark = pytest.mark.services
 
 LIMIT = 600  # seconds a command
-# Datasets, training, the two experiments of their own kind; two cells' diagnostics; their table,
-# curves, runs, significance, effects.
-JOBS = 2 + 4 + 2 + 2 + 5
+# Datasets, training, the two experiments of their own kind; four cells' diagnostics; their table,
+# curves, what follows epoch by epoch, runs, significance, effects.
+JOBS = 2 + 10 + 2 + 4 + 6
 PAGE = Path(__file__).parents[2] / "docs/cluster.md"
 # What the profile's patience would cost here: a first look after 40 s, later ones ever less often.
 IMPATIENT = [
@@ -63,10 +63,12 @@ def cluster(tmp_path_factory):
 
 
 def small(clone: Clone) -> Clone:
-    """`clone` with a study of four training jobs."""
+    """`clone` with a study of ten training jobs, two of which wait for a choice among four."""
     clone.settings["experiments"]["grid"]["width"] = 8
     clone.settings["seeds"]["study"]["count"] = 4
-    clone.settings["default_experiments"] = ["original", "grid", "depth", "digits"]
+    names = ["original", "grid", "rates", "tuned", "depth", "digits"]
+    clone.settings["default_experiments"] = names
+    clone.settings["analysis"]["objectives"] = ["final_test_loss"]
     return clone
 
 
@@ -131,6 +133,25 @@ def test_a_node_dies_under_its_jobs(cluster, study, started, local):
     assert "node failure" in study.said(), "the job on the dead node was noticed"
     assert_same_curves(local, study)
     cluster.start_node("n1")
+
+
+def test_a_node_dies_under_a_job_that_waited_for_a_choice(cluster, study, local):
+    process = study.start("--until", "curves")
+
+    def nodes() -> list[str]:
+        running = {node: cluster.running_on(node) for node in ("n1", "n2")}
+        return [node for node, jobs in running.items() if any("tuned" in job for job in jobs)]
+
+    try:
+        wait_until(nodes, "a tuned training job", LIMIT)
+        node = nodes()[0]
+        cluster.kill_node(node)
+        assert process.wait(LIMIT + 60) == 0, study.said()[-3000:]
+        assert "node failure" in study.said(), "the job on the dead node was noticed"
+        assert_same_curves(local, study)
+        cluster.start_node(node)
+    finally:
+        kill(process)
 
 
 def test_the_controller_is_away_for_a_while(cluster, study, started, local):
