@@ -84,7 +84,7 @@ def make_study(
     """A study in `folder`, trained by `code`, as the pipeline leaves it: the blocks of `scope`, and
     its tables. One of its runs diverges. The extended scope comes with the default one."""
     study = make_settings(**settings)
-    write_json(folder / "study.json", study.model_dump(mode="json"))
+    write_json(folder / "study.json", study.model_dump(mode="json"), digest=False)
     plan = Plan(study)
     for block in plan.blocks(scope):
         data = dataset_of(folder, block.place)

@@ -39,9 +39,8 @@ STUDIES = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", ["another", *(pytest.param(n, marks=pytest.mark.slow) for n in ("tuning", "depth"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STUDIES)
 def test_an_odd_study_runs_through(tmp_path, name):
     import mlflow
 

@@ -1,6 +1,6 @@
 """What the change of a setting makes anew, rule by rule: what reference/reruns.csv says, reviewed.
 
-`python -m tests.workflow.test_settings` writes the table anew, of the changes that are in it.
+`python -m tests.workflow.test_reruns` writes the table anew, of the changes that are in it.
 """
 
 from pathlib import Path
@@ -49,7 +49,7 @@ def reruns(clone: Clone, key: str, value: str) -> str:
 
 
 @pytest.mark.extended
-@pytest.mark.parametrize("change", CHANGES.itertuples(index=False), ids=lambda c: c.key)
+@pytest.mark.parametrize("change", list(CHANGES.itertuples(index=False)), ids=lambda c: c.key)
 def test_a_setting_makes_anew_what_depends_on_it(clone, change):
     assert reruns(clone, change.key, change.value) == change.rules
 
