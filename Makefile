@@ -85,7 +85,7 @@ figures: environment  ## redraw the figures from the tables
 	@$(RUN) --forcerun figure --until figure
 
 paper: environment  ## set the paper from the tables and figures: results/paper.pdf
-	@$(RUN) paper
+	@$(RUN) results/paper.pdf
 
 report: environment  ## put claims, figures, paper and run times on one page: results/report.html
 	$(BIN)/snakemake $(REPORT)

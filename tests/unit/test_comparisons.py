@@ -482,6 +482,7 @@ def test_a_claims_data_are_whole(name, study, analysis):
     exists."""
     claim = next(c for c in all_claims(analysis) if c.name.lower() == name)
     assert claim.figure in members.names("figures")
+    assert claim.words == members.load("claims", name).WORDS
     made = pd.concat([runs(analysis, arms=("batch", "batch-matched")), tuned(analysis)])
     table = significance(made, study)
     rows = table[(table.claim == claim.name) & (table.role == "primary")]

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -97,11 +98,23 @@ def tuned_runs(study):
 
 def made(study, **options):
     """The paper's tables of the default scope, from made-up runs."""
+    return dict(_made(study.model_dump_json(), **options))
+
+
+@cache
+def _made(settings, **options):
+    study = Study.from_config(json.loads(settings))
     return decided(runs(study.analysis, **options), study)
 
 
 def extended(study):
     """Those of all experiments: other tasks, optimizers and arms, and a long horizon."""
+    return dict(_extended(study.model_dump_json()))
+
+
+@cache
+def _extended(settings):
+    study = Study.from_config(json.loads(settings))
     named = {"grid": runs(study.analysis)} | {
         name: runs(study.analysis, (300,), **settings) for name, settings in OTHERS.items()
     }

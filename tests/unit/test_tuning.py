@@ -112,6 +112,22 @@ def test_a_run_that_diverged_is_the_worst_of_any_draw_that_holds_it(tried):
     assert list(table) == [*tuning.SETTINGS, *tuning.COLUMNS]
 
 
+def test_a_draw_without_the_run_that_diverged_is_as_if_it_had_not(tried):
+    """Then the other rate's run is the better one as well."""
+    table = tried({(0.1, "constant"): [np.inf, 5], (0.3, "constant"): [1, 1]})
+    assert list(table.learning_rate) == [0.3, 0.1] and list(table.share_chosen) == [1, 0]
+
+
+def test_whether_the_choice_for_any_task_is_at_the_edge(tried):
+    table = tried({(rate, "cosine"): [1 + rate] for rate in (0.01, 0.03, 0.1)})
+    settings = {"width": 3, "tuned_for": "final_test_loss"}
+    assert tuning.task_at_edge(table, settings, ("batch", "none"))
+    assert not tuning.task_at_edge(table, settings, ("batch", "scaled"))
+    assert not tuning.task_at_edge(table, settings | {"width": 4}, ("batch", "none"))
+    assert not tuning.task_at_edge(table.iloc[1:], settings, ("batch", "none"))
+    assert not tuning.task_at_edge(tuning.tuning_table([]), settings, ("batch", "none"))
+
+
 def test_of_no_tuned_cell_there_is_an_empty_table():
     assert list(tuning.tuning_table([]))[-1] == "at_edge" and not len(tuning.tuning_table([]))
 

@@ -278,6 +278,17 @@ def test_results_of_the_first_edition_are_not_taken_for_new_ones(clone):
     assert "Traceback" not in result.stdout + result.stderr
 
 
+# What `make` runs on the study that is there: the arguments, as they stand in the Makefile.
+COMMANDS = re.findall(
+    r"^\t@\$\(RUN\) ([a-z].*|--forcerun .*)$", (ROOT / "Makefile").read_text(), re.M
+)
+
+
+@pytest.mark.parametrize("arguments", [c for c in COMMANDS if "extended" not in c])
+def test_what_make_asks_for_can_be_planned(clone, arguments):
+    assert clone.planned(*arguments.split()).keys() <= {"figure", "track_runs", "track_study"}
+
+
 @pytest.mark.parametrize(
     ("rule", "file"),
     [
