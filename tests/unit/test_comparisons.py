@@ -926,3 +926,39 @@ def test_every_arm_is_compared_with_none_wherever_both_are_tuned(study, analysis
         ("batch", "sgd", 10_000),
     ]
     assert set(table.column) == {"final_test_loss"} and set(table.n_pairs) == {10}
+
+
+# --- where a choice acts, and MNIST-1D ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "acts"),
+    [
+        ({"half": True}, ["runs"]),  # tasks' pairs are tasks
+        ({"test": "t"}, ["runs"]),
+        ({"half": True, "test": "t"}, ["runs"]),
+        ({"power": 2.0}, ["runs", "tasks"]),
+        ({"columns": {"epochs_to_0.2258": "epochs_to_1.244"}}, ["runs", "tasks"]),
+        ({"columns": {"final_test_loss": "last_test_loss"}}, []),
+    ],
+    ids=str,
+)
+def test_a_choice_acts_where_it_can_change_something(analysis, options, acts):
+    speed = all_claims(analysis)[0].comparisons
+    by_table = {comparison.table: comparison for comparison in speed}
+    assert set(by_table) == {"runs", "tasks"}
+    assert [t for t, one in sorted(by_table.items()) if Choice("x", **options).acts_on(one)] == acts
+
+
+def test_the_networks_of_c5_are_compared_on_mnist1d_where_it_was_trained(study, analysis):
+    """Exploratory, in the order of what C5 asks: the dense network, the convolutional, their ratio;
+    each beside that on digits."""
+    made = tables(runs(analysis), 12) | {"mnist1d": digits(ratios=(0.5, 2.0))}
+    table = comparisons.significance(made, study)
+    rows = table[table.regime == "tuned on MNIST-1D"]
+    assert set(rows.role) == {"exploratory"} and set(rows.claim) == {"C5"}
+    np.testing.assert_allclose(rows.ratio, [0.5, 2, 4], rtol=0.05)
+    on_digits = primary(table, "C5", "tuned")
+    assert list(rows.quantity) == [q.replace(" on digits", "") for q in on_digits.quantity]
+    without = comparisons.significance(made | {"mnist1d": digits()[:0]}, study)
+    assert "tuned on MNIST-1D" not in set(without.regime)
