@@ -47,9 +47,11 @@ def compute(snapshot: Snapshot) -> dict[str, float]:
     network, size = copy.deepcopy(snapshot.network), snapshot.settings["batch_size"]
     network.dropout = None
     running = losses(network, points)
+    if network.norm is None:
+        return dict(zip(COLUMNS, 3 * running, strict=True))
     if isinstance(network.norm, BatchNorm):
         network.norm.momentum = 0.0  # so the running values become those of the next batch
-    network.train()(train_x[None])
+    network.train().pre_activations(train_x[None])
     population = losses(network.eval(), points)
     batch = population if size == "full" else losses(network.train(), points, size)
     return dict(zip(COLUMNS, running + population + batch, strict=True))
