@@ -22,6 +22,11 @@ def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--directory", folder]
     command += ["--snakefile", ROOT / "Snakefile", "--configfile", ROOT / "tests/config.yaml"]
+    command += [
+        "--config",
+        "default_experiments=[original, grid, depth, digits]",
+        "mlflow={enabled: false}",
+    ]
     for options in ([], ["--report", "results/report.html"]):
         result = subprocess.run(
             [*command, *options], cwd=ROOT, capture_output=True, text=True, check=False

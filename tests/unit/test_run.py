@@ -156,6 +156,15 @@ def test_the_explorer_is_named_where_it_is(decided):
     assert f"explorer  {decided}/results/explorer.html" in said
 
 
+def test_a_reanalysis_shows_the_widest_scope_and_asks_for_no_more(decided):
+    (decided / "results").rename(decided / "extended")
+    (decided / "results").mkdir()
+    (decided / "extended").rename(decided / "results/extended")
+    given = ["--snakefile", "reanalysis.smk"]
+    said = list(results(Namespace(directory=decided, given=given, configfile=[])))
+    assert said[0].startswith("C1 ") and not any(line.startswith("next") for line in said)
+
+
 def test_the_extended_study_has_its_own_results(decided):
     (decided / "results").rename(decided / "extended")
     (decided / "results").mkdir()

@@ -167,7 +167,8 @@ def closing(
 def results(arguments: argparse.Namespace) -> Iterator[str]:
     """What the study found, where it is, and what to try next, a line each."""
     place = arguments.directory / "results"
-    extended = "extended" in arguments.given
+    # a re-analysis is of the widest scope alone
+    extended = "extended" in arguments.given or not (place / "tables").exists()
     made = place / SCOPES[extended]
     if (claims := made / "tables" / "claims.csv").exists():
         for claim, rows in read_csv(claims).groupby("claim", sort=False):
@@ -179,6 +180,8 @@ def results(arguments: argparse.Namespace) -> Iterator[str]:
             yield f"{name.partition('.')[0]:10}{made / name}"
     if (made / "tracking" / "study.json").exists():
         yield f"{'MLflow':10}bnstudy ui {arguments.directory}"
+    if "--snakefile" in arguments.given:
+        return
     if arguments.configfile:
         yield f"{'next':10}bnstudy run --cores 4: the study of config.yaml"
     elif extended:
