@@ -90,7 +90,7 @@ paper: environment  ## set the paper from the tables and figures: results/paper.
 report: environment  ## put claims, figures, paper and run times on one page: results/report.html
 	$(BIN)/snakemake $(REPORT)
 
-reanalyse: environment  ## figures, claims, paper from the published tables alone, in reanalysis/ (two minutes)
+reanalyse: environment  ## figures, claims, paper from the published tables alone, in reanalysis/ (little more than a minute)
 	@$(RUN) --snakefile reanalysis.smk --directory reanalysis
 
 verify:  ## compare results/ with the published tables, number by number

@@ -69,6 +69,7 @@ rule published:
         "logs/{scope}published/{table}.log",
     wildcard_constraints:
         table=r"[a-z0-9_]+\.(csv|parquet)",
+    priority: 2  # all others wait for it
     conda:
         "environment.yml"
     threads: 1

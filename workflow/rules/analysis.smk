@@ -17,6 +17,7 @@ rule significance:
         "logs/{scope}significance.log",
     benchmark:
         "results/benchmarks/{scope}significance.tsv"
+    priority: 1  # long, and others wait
     conda:
         "../../environment.yml"
     threads: 1
@@ -68,6 +69,7 @@ rule prediction:
         "logs/{scope}prediction.log",
     benchmark:
         "results/benchmarks/{scope}prediction.tsv"
+    priority: 1  # long, and others wait
     conda:
         "../../environment.yml"
     threads: 1
