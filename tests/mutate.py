@@ -34,6 +34,7 @@ TESTS = {
     "cell": "plan config",
     "evaluators": "members_experiment",
 }
+NOTICED = ("killed", "timeout")
 PARTS = ["analysis", "config", "experiment"]
 # What the tests read beside the package.
 COPIED = [
@@ -85,9 +86,10 @@ def tried(name: str, count: int | None, choose: random.Random) -> tuple[int, lis
         if count is not None:
             mutants = choose.sample(mutants, min(count, len(mutants)))
         mutmut(folder, "run", *mutants)
-        said = mutmut(folder, "results")
-        found = [m for m in mutants if re.search(rf"{re.escape(m)}: (survived|no tests)", said)]
-        return len(mutants), [mutmut(folder, "show", mutant) for mutant in found]
+        said = mutmut(folder, "results", "--all", "true")
+        ends = dict(re.findall(r"^\s*(\S+): (.+)$", said, re.MULTILINE))
+        found = [mutant for mutant in mutants if ends.get(mutant) not in NOTICED]
+        return len(mutants), [f"{ends.get(m)}: {mutmut(folder, 'show', m)}" for m in found]
 
 
 def mutmut(folder: Path, *arguments: str) -> str:
