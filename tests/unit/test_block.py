@@ -283,6 +283,13 @@ def test_whatever_is_another_training_is_trained(train_tuned, monkeypatch, chang
         train_tuned("second", **change)
 
 
+def test_other_seeds_as_many_are_another_training(train_tuned):
+    """As the blocks of one cell are."""
+    records = [read_json(train_tuned(f"of_{s}", seeds=[s]).record) for s in (1, 2)]
+    assert [record["seeds"] for record in records] == [[1], [2]]
+    assert records[0]["files"] != records[1]["files"]
+
+
 def test_damaged_runs_are_trained_anew(train_tuned, tmp_path):
     whole = train_tuned("first").curves.read_bytes()
     [kept] = (tmp_path / "kept").glob("*/curves.parquet")

@@ -142,7 +142,7 @@ def train_block_once(
     """
     settings = {**settings, **read_json(choice)}
     keys = {seed: run_key(settings, seed, code) for seed in seeds}
-    content = [key.rpartition("-")[-1] for key in keys.values()]
+    content = [(seed, key.rpartition("-")[-1]) for seed, key in keys.items()]
     name = hashlib.sha256(json.dumps([content, list(snapshot_epochs)]).encode()).hexdigest()[:16]
     same = BlockFiles(*(kept / name / path.name for path in files))
     try:
