@@ -89,7 +89,7 @@ onstart:
         "study": STUDY.model_dump(mode="json"),
         "blocks": [],
     }
-    write_json("logs/plan.json", plan)
+    write_json("logs/plan.json", plan, digest=False)
 
 
 onsuccess:
