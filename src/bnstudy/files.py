@@ -182,10 +182,14 @@ def digest_files(paths: Iterable[str | Path]) -> str:
     return digest.hexdigest()
 
 
-def write_tensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Named arrays as safetensors."""
+def write_tensors(path: str | Path, tensors: Mapping[str, np.ndarray], **metadata: str) -> None:
+    """Named arrays as safetensors, with named texts."""
     with atomic(path) as temporary:
-        save_file({name: np.asarray(a, order="C") for name, a in tensors.items()}, temporary)
+        temporary.touch()
+        mode = temporary.stat().st_mode
+        arrays = {name: np.asarray(a, order="C") for name, a in tensors.items()}
+        save_file(arrays, temporary, metadata or None)
+        temporary.chmod(mode)  # safetensors lets nobody else read it
 
 
 def read_tensors(path: str | Path) -> dict[str, np.ndarray]:

@@ -1,7 +1,9 @@
 """Full, read-only and failing disks: noticed, named, and made good by the documented command."""
 
 import os
+import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -118,3 +120,29 @@ def test_a_read_only_disk_is_named(tmp_path, small_disk, faults):
     remount("rw")
     result = study.snakemake("--directory", str(disk), *TARGETS)
     assert result.returncode == 0, result.stderr[-3000:]
+
+
+def test_another_users_study_can_be_read_and_is_left_alone(tmp_path, finished, faults):
+    """Root without the right to pass over permissions is as any other user."""
+    if os.geteuid():
+        pytest.skip("giving files to another user needs root")
+    study = shutil.copytree(finished.folder, tmp_path / "study", symlinks=True)
+    for path in (study, *study.rglob("*")):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    study.chmod(0o755)  # pytest's folders are their owner's alone
+    rights = "--bounding-set=-dac_override,-dac_read_search"
+    faults.append("another user's study")
+
+    def as_another(*command: str) -> subprocess.CompletedProcess:
+        command = ("setpriv", rights, "--inh-caps=-all", sys.executable, "-m", *command)
+        return subprocess.run(command, cwd=study, capture_output=True, text=True, check=False)
+
+    refused = as_another("snakemake", *finished.command(*TARGETS)[3:])
+    assert refused.returncode == 1 and "Traceback" not in refused.stderr
+    assert f"The study in {study} is another user's" in refused.stderr
+    whole = as_another("bnstudy.commands", "verify", "--integrity")
+    assert whole.returncode == 0, "all of it can be read"
+    (study / "logs").mkdir(exist_ok=True)
+    served = as_another("bnstudy.commands", "ui")
+    assert served.returncode == 1 and "Traceback" not in served.stderr
+    assert "logs/ui.log: Permission denied. In another user's study you can" in served.stderr

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from functools import cache
+from itertools import islice
 
 from snakemake.utils import update_config
 
@@ -29,6 +30,17 @@ if os.path.isdir("results/training"):
     raise WorkflowError(
         "results/ holds the results of the first edition, of which nothing can be used:"
         " move results/ and mlflow.db away, or delete both (`make clean`)."
+    )
+
+# Snakemake keeps its notes for their user alone, and ends with a traceback where it cannot read them.
+NOTES = Path(".snakemake/metadata")
+if NOTES.is_dir() and not all(
+    os.access(n, os.R_OK) for n in islice(NOTES.iterdir(), 1)
+):
+    raise WorkflowError(
+        f"The study in {os.getcwd()} is another user's, who alone can go on with it. You can read"
+        " its results/ and, with `mlflow ui`, its runs; to run one, clone the repository, or name a"
+        " folder of your own: `snakemake --directory DIR`."
     )
 
 

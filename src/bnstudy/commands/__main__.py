@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+OTHERS = (
+    "In another user's study you can read results/ and, with `mlflow ui`, the runs; to run one, "
+    "clone the repository, or name a folder of your own: `bnstudy run --directory DIR`."
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that `arguments` (by default the process's) name; its exit status."""
@@ -31,7 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, others = parser.parse_known_args(given)
     if others and not options.passes_on:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
-    return int(options.run(options))
+    try:
+        return int(options.run(options))
+    except PermissionError as error:
+        print(f"{error.filename}: {error.strerror}. {OTHERS}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def train_block(
         seconds = earlier.seconds
     log.info("%s, %d seeds from %d", settings["cell"], len(seeds), seeds[0])
 
-    epochs, wanted, snapshots = settings["epochs"], set(snapshot_epochs), {}
+    epochs, snapshots = settings["epochs"], Snapshots(training, snapshot_epochs)
     progress = Progress(epochs - training.epochs_done, len(seeds))
     with parquet_writer(files.curves, CURVES) as write:
         for table in earlier.curves() if earlier else ():
@@ -98,14 +98,14 @@ def train_block(
             start, losses = time.perf_counter(), []
             for epoch in chunk:
                 losses.append(training.epoch())  # on a GPU nothing waits here
-                if epoch in wanted:
-                    snapshots[epoch] = training.snapshot()
+                if epoch in snapshots.wanted:
+                    snapshots.take(epoch)
                 progress.report()
             curves = training.curves(losses)
             seconds += time.perf_counter() - start
             warn_of_divergence(settings["cell"], seeds, chunk, curves)
             write(curves_table(seeds, chunk, curves, len(training.steps)))
-    ours = stacked_snapshots(snapshots, training)
+    ours = snapshots.arrays
     write_tensors(files.snapshots, earlier.snapshots_with(ours) if earlier else ours)
     write_tensors(files.checkpoint, {n: t.numpy() for n, t in training.state().items()})
     record = {
@@ -199,17 +199,22 @@ class Earlier:
         return {name: np.concatenate([first[name], array]) for name, array in later.items()}
 
 
-def stacked_snapshots(
-    snapshots: Mapping[int, Mapping[str, torch.Tensor]], training: Training
-) -> dict[str, np.ndarray]:
-    """Snapshots by epoch as arrays with leading axes (epoch, seed); the end of `training` says what
-    shape they have where there are none."""
-    shapes = training.snapshot()
-    arrays = {
-        name: np.stack([*(taken[name] for taken in snapshots.values()), like])[:-1]
-        for name, like in shapes.items()
-    }
-    return {"epoch": np.array(list(snapshots), dtype=np.int64), **arrays}
+class Snapshots:
+    """The snapshots of those of the epochs `wanted` that are still to come, as arrays with leading
+    axes (epoch, seed); their memory is filled while training goes on, and never copied."""
+
+    def __init__(self, training: Training, wanted: Sequence[int]):
+        self.training = training
+        self.wanted = [epoch for epoch in wanted if epoch >= training.epochs_done]
+        self.arrays = {"epoch": np.array(self.wanted, dtype=np.int64)}
+        for name, like in training.snapshot().items():
+            self.arrays[name] = np.empty((len(self.wanted), *like.shape))
+
+    def take(self, epoch: int) -> None:
+        """The networks as they are now, after `epoch`."""
+        place = self.wanted.index(epoch)
+        for name, tensor in self.training.snapshot().items():
+            self.arrays[name][place] = tensor.numpy()
 
 
 def curves_table(
@@ -221,14 +226,20 @@ def curves_table(
     nothing = pa.nulls(rows)
     evaluated = curves.train_loss_eval
     columns = {
-        "seed": np.repeat(np.array(seeds), len(epochs)),
-        "epoch": epoch,
-        "train_loss": curves.train_loss.ravel(),
-        "test_loss": curves.test_loss.ravel(),
-        "train_loss_eval": nothing if evaluated is None else evaluated.ravel(),
-        "steps": nothing if evaluated is None else (epoch + 1) * steps_per_epoch,
+        "seed": _column(np.repeat(np.array(seeds), len(epochs))),
+        "epoch": _column(epoch),
+        "train_loss": _column(curves.train_loss.ravel()),
+        "test_loss": _column(curves.test_loss.ravel()),
+        "train_loss_eval": nothing if evaluated is None else _column(evaluated.ravel()),
+        "steps": nothing if evaluated is None else _column((epoch + 1) * steps_per_epoch),
     }
     return pa.table(columns).cast(CURVES)
+
+
+def _column(values: np.ndarray) -> pa.Array:
+    """As `pa.array(values)`, which would import pandas, a tenth of a job's start."""
+    buffers = [None, pa.py_buffer(np.ascontiguousarray(values))]
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers)
 
 
 def run_key(settings: Mapping[str, Any], seed: int, code: str) -> str:

@@ -119,20 +119,23 @@ class KernelEvaluator:
         where = batch.samples.numpy(), batch.start, batch.stop
         dropout = network.dropout if training else None
         theta, gtheta, work = self.theta, self.gtheta, (self.scratch, training)
+        # Looked up once: at ten units what PyTorch's modules take for that can be measured.
+        sizes = len(batch), network.width
 
         def plain() -> Tensor:
-            drops = _drops(dropout, len(batch), network.width)
+            drops = _drops(dropout, *sizes)
             rows = theta, None, theta, *drops, *work, gtheta, None, gtheta
             return torch.from_numpy(kernels.squared_error(*where, *rows))
 
         if norm is None:
             return plain
         settings = norm.momentum, norm.epsilon, norm.centre, norm.divide
+        correction = norm.correction
         running = _row(norm.running_mean), _row(norm.running_std)
 
         def normalised() -> Tensor:
-            drops = _drops(dropout, len(batch), network.width)
-            rows = batch.moments(norm.correction), theta, settings, running, *drops, *work, gtheta
+            drops = _drops(dropout, *sizes)
+            rows = batch.moments(correction), theta, settings, running, *drops, *work, gtheta
             return torch.from_numpy(kernels.squared_error_after_bn(*where, *rows))
 
         return normalised

@@ -15,12 +15,11 @@ from mlflow.data.sources import (  # type: ignore[attr-defined]  # made at run t
 )
 from mlflow.entities import Dataset, DatasetInput, InputTag
 from safetensors import safe_open
-from safetensors.numpy import save_file
 from torch import Tensor, nn
 
 from bnstudy.experiment.data import read_data
 from bnstudy.experiment.layers import INPUTS, Network, build_network
-from bnstudy.files import read_tensors
+from bnstudy.files import read_tensors, write_tensors
 
 # What a checkpoint holds for training alone.
 TRAINING_ONLY = ("optimizer.", "generator.")
@@ -33,11 +32,11 @@ def save_weights(path: Path, checkpoint: Path, index: int, settings: Mapping[str
     that the network can be built from it alone.
     """
     tensors = {
-        name: np.array(array[index : index + 1], order="C")
+        name: array[index : index + 1]
         for name, array in read_tensors(checkpoint).items()
         if not name.startswith(TRAINING_ONLY)
     }
-    save_file(tensors, path, metadata={"settings": json.dumps(settings)})
+    write_tensors(path, tensors, settings=json.dumps(settings))
 
 
 def load_network(path: str | Path) -> Network:

@@ -14,11 +14,12 @@ An arm without such statistics has one loss, three times.
 import copy
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from bnstudy.experiment.layers import BatchNorm, Network
+from bnstudy.experiment.layers import BatchNorm, Moments, Network
 from bnstudy.experiment.snapshots import Snapshot
 
 COLUMNS = {
@@ -51,7 +52,7 @@ def compute(snapshot: Snapshot) -> dict[str, float]:
         return dict(zip(COLUMNS, 3 * running, strict=True))
     if isinstance(network.norm, BatchNorm):
         network.norm.momentum = 0.0  # so the running values become those of the next batch
-    network.train().pre_activations(train_x[None])
+    pre_activations(network.train(), train_x[None])
     population = losses(network.eval(), points)
     batch = population if size == "full" else losses(network.train(), points, size)
     return dict(zip(COLUMNS, running + population + batch, strict=True))
@@ -63,6 +64,26 @@ def losses(network: Network, points: Sequence[Points], size: int | None = None) 
     found = []
     for x, t in points:
         batches = x.tensor_split(max(1, len(x) // (size or len(x))))
-        y = torch.cat([network(batch[None])[0] for batch in batches])
-        found.append((y - t).square().sum(dim=1).mean().item())
+        y = np.concatenate([outputs(network, batch[None]) for batch in batches])
+        found.append(float(np.square(y - t.numpy()).sum(axis=1).mean()))
     return found
+
+
+def outputs(
+    network: Network, x: Float64[Tensor, "1 point input"]
+) -> Float64[np.ndarray, "point output"]:
+    """`network(x)`, with tanh by NumPy, in a sixth of the time."""
+    V, c = network.output.weight[0].numpy(), network.output.bias[0].numpy()
+    return np.tanh(pre_activations(network, x)) @ V + c
+
+
+def pre_activations(
+    network: Network, x: Float64[Tensor, "1 point input"]
+) -> Float64[np.ndarray, "point unit"]:
+    """Those of `network`, as one affine map where they are one; in training mode a BN's running
+    values move on."""
+    if not network.has_affine:
+        return network.pre_activations(x)[0].numpy()
+    moments = network.norm and Moments.of(x, network.norm.correction)
+    affine = network.affine(moments)
+    return torch.baddbmm(affine.bias, x, affine.weight)[0].numpy()
