@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 TESTS = {
     "checks": "config faults/test_settings",
     "choice": "digits depth_training",
+    "comparisons": "comparisons tasks",
     "collect": "outcomes diagnostics tracking",
     "hypotheses": "comparisons decisions tasks",
     "models": "config",

@@ -102,6 +102,7 @@ def test_holm_runs_over_the_whole_family(study, analysis):
     assert family.p.isna().any()
     smallest = family.p.min()
     assert family.p_holm.min() == pytest.approx(smallest * len(family))
+    assert table.p_holm.dtype == float
     more = significance(pd.concat([runs(analysis), tuned(analysis)]), study)
     assert (more.role == "primary").sum() == len(family)
 
@@ -243,11 +244,22 @@ def test_other_widths_and_thresholds_are_secondary(study, analysis):
 
 
 def test_the_other_arms_are_compared_with_none(study, analysis):
+    """At the width at which there are some."""
     made = runs(analysis, widths=(100,), arms=("batch", "none-standardized"))
-    arms = significance(made, study)
+    arms = significance(pd.concat([made, runs(analysis, widths=(300,))]), study)
     arms = arms[arms.role == "exploratory"]
     assert set(arms.arm) == {"batch", "none-standardized"} and set(arms.reference) == {"none"}
-    assert len(arms) == 2 * (len(analysis.thresholds) + 1)
+    assert len(arms) == 2 * (len(analysis.thresholds) + 1) and set(arms.width) == {100}
+    assert set(arms.regime) == {"start and parametrisation"}
+
+
+def test_the_diverged_runs_of_a_row_are_its_own_arms(study, analysis):
+    made = runs(analysis, widths=(100,), arms=("batch", "none-standardized"))
+    lost = (made.arm == "none-standardized") & (made.seed < FIRST + 2)
+    made.loc[lost, ["status", "final_test_loss"]] = "diverged", np.nan
+    rows = significance(made, study).query("role == 'exploratory' and column == 'final_test_loss'")
+    assert dict(zip(rows.arm, rows.failed_arm, strict=True)) == {"batch": 0, "none-standardized": 2}
+    assert (rows.failed_reference == 0).all()
 
 
 def test_an_advantage_that_grows_with_the_width_is_a_trend(study, analysis):
