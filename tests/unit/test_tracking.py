@@ -792,6 +792,34 @@ def test_what_a_watcher_left_is_completed(study):
     assert_whole(study)
 
 
+LOSING = """
+import os, signal, sys
+from bnstudy.commands import __main__, watch
+
+class Lost:
+    def __del__(self):  # as Python calls a weak reference's callback: what is raised there is lost
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000):
+            pass
+
+def look(self):
+    Lost()
+
+watch.Watcher.look = look
+watch.EVERY = 0.1
+sys.exit(__main__.main(["watch", "--child-of", str(os.getppid())]))
+"""
+
+
+def test_a_watcher_ends_though_its_exception_was_lost(tmp_path):
+    """Snakemake waits for it at the end."""
+    command = [sys.executable, "-c", LOSING]
+    options = {"cwd": tmp_path, "capture_output": True, "text": True, "check": False}
+    done = subprocess.run(command, timeout=60, **options)
+    assert "Exception ignored" in done.stderr and "SystemExit" in done.stderr
+    assert done.returncode == 0
+
+
 def test_a_watcher_leaves_whole_parents_alone_while_their_blocks_are_trained_anew(study):
     before = {run.info.run_id: run.data for run in runs_of(study, "cell")}
     start(study)

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pandas as pd
@@ -44,10 +45,16 @@ def run(arguments: argparse.Namespace) -> int:
     """
     directory = arguments.directory.resolve()
     os.nice(5)  # training goes first; at 10 it would get a tenth of a core
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    stopped = Event()
+
+    def stop(*_: object) -> None:
+        stopped.set()  # what is raised while Python collects garbage is lost
+        sys.exit()
+
+    signal.signal(signal.SIGTERM, stop)
     watcher, parent = Watcher(directory), arguments.child_of
     try:
-        while parent in (None, os.getppid()):
+        while not stopped.is_set() and parent in (None, os.getppid()):
             over = not parent and (directory / "logs" / "plan.json").exists() and watcher.over()
             try:
                 if said := watcher.look():
@@ -60,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
                 if over:
                     print("All is trained and tracked.")
                     return 0
-            time.sleep(EVERY)
+            stopped.wait(EVERY)
     except KeyboardInterrupt:
         pass
     finally:
