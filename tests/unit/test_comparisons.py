@@ -244,12 +244,12 @@ def test_other_widths_and_thresholds_are_secondary(study, analysis):
 
 
 def test_the_other_arms_are_compared_with_none(study, analysis):
-    """At the width at which there are some."""
-    made = runs(analysis, widths=(100,), arms=("batch", "none-standardized"))
+    """At the widths at which there are some."""
+    made = runs(analysis, widths=(30, 100), arms=("batch", "none-standardized"))
     arms = significance(pd.concat([made, runs(analysis, widths=(300,))]), study)
     arms = arms[arms.role == "exploratory"]
     assert set(arms.arm) == {"batch", "none-standardized"} and set(arms.reference) == {"none"}
-    assert len(arms) == 2 * (len(analysis.thresholds) + 1) and set(arms.width) == {100}
+    assert len(arms) == 4 * (len(analysis.thresholds) + 1) and set(arms.width) == {30, 100}
     assert set(arms.regime) == {"start and parametrisation"}
 
 
@@ -776,6 +776,9 @@ def test_p_is_at_its_floor_where_no_pattern_is_as_extreme(analysis, count, floor
     d = 5 + 0.1 * np.arange(count)
     row = comparisons._row(ONE, measured(d), "primary", analysis)
     assert row["p"] == 2 / (5000 if floor else 4096) and row["at_floor"] == floor
+    few = analysis.model_copy(update={"permutations": 4096})  # random ones could give 2 of 4,097
+    row = comparisons._row(ONE, measured(d), "primary", few)
+    assert row["at_floor"] == floor
 
 
 def test_the_level_decides_how_many_pairs_a_row_needs(analysis):
@@ -798,8 +801,11 @@ def test_a_reason_to_say_nothing_is_the_rows(analysis):
     assert row["reason"] == "no run reached the threshold" and np.isnan(row["ratio"])
     one = comparisons._row(ONE, measured(np.arange(12.0), (12, 11)), "primary", analysis)
     assert one["reason"] != row["reason"] and one["n_pairs"] == row["n_pairs"] == 12
+    single = comparisons._row(ONE, measured([1.0], (1, 1)), "primary", analysis)
+    assert single["reason"] == row["reason"]
 
 
+@pytest.mark.filterwarnings("error")
 def test_no_pairs_have_no_medians(analysis):
     row = comparisons._row(ONE, measured([]), "primary", analysis)
     assert np.isnan(row["median_reference"]) and np.isnan(row["median_arm"])
@@ -845,6 +851,9 @@ def test_the_size_of_an_effect(analysis):
     wide = comparisons.effect_of(np.arange(10.0), analysis.model_copy(update={"alpha": 0.01}))
     assert wide["ratio_low"] < row["ratio_low"] and wide["ratio_high"] > row["ratio_high"]
     assert wide["detectable_ratio"] > row["detectable_ratio"]
+    strict = comparisons.effect_of(np.arange(7.0), analysis.model_copy(update={"alpha": 0.01}))
+    assert np.isnan(strict["skewness"]), "too few pairs at that level"
+    assert np.isfinite(comparisons.effect_of(np.arange(7.0), analysis)["skewness"])
 
 
 @pytest.mark.filterwarnings("error")
@@ -938,6 +947,14 @@ def test_every_arm_is_compared_with_none_wherever_both_are_tuned(study, analysis
         ("batch", "sgd", 10_000),
     ]
     assert set(table.column) == {"final_test_loss"} and set(table.n_pairs) == {10}
+
+
+def test_rows_of_tuned_arms_are_on_what_they_are_tuned_for_in_the_runs_order(study, analysis):
+    made = [tuned_at(analysis, 1), tuned_at(analysis, 2, tuned_for="epochs_to_0.2258")]
+    table = significance(pd.concat(made, ignore_index=True), study).query("role == 'tuned'")
+    assert list(table.column) == ["final_test_loss", "epochs_to_0.2258"]
+    assert table.quantity.str.startswith("epochs").tolist() == [False, True]
+    assert set(table.regime) == {TUNED}
 
 
 # --- where a choice acts, and MNIST-1D ------------------------------------------------------------

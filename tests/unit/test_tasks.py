@@ -92,6 +92,8 @@ def test_tasks_that_differ_leave_a_new_one_open(study):
     effects = effects_of(table, study)
     pooled = statistics.random_effects(effects.d.to_numpy(), effects.variance.to_numpy(), new=True)
     assert new.sd_log_ratio == pytest.approx(pooled.between)
+    assert new.skewness == pytest.approx(statistics.skewness(effects.d.to_numpy(), 0.05))
+    assert np.isnan(new.detectable_ratio)
     assert np.log([new.ratio_low, new.ratio_high]) == pytest.approx(
         [pooled.interval().low, pooled.interval().high]
     )
