@@ -433,6 +433,8 @@ def test_the_tunings_runner_up_decides_where_a_rate_was_chosen(study, analysis):
     of_c2 = of_c2.set_index("regime")
     assert of_c2.verdict[TUNED] == "fails" and of_c2.changed[TUNED]
     assert of_c2.verdict[ARTICLE] == ""
+    stated = table[(table.claim == "C2") & (table.choice == "as stated")].set_index("regime")
+    assert of_c2.ratio[ARTICLE] == stated.ratio[ARTICLE], "as it is without the choice"
     without = sensitivity(tables(made[made.tuned_rank == 1]), study)
     assert "the tuning's runner-up" not in set(without.choice)
 
