@@ -34,11 +34,11 @@ def test_lines_of_code_are_counted():
     assert lines_of_code(text) == 4
 
 
-@pytest.mark.parametrize(("part", "limit"), [("", 9410), ("tracking", 900)])
+@pytest.mark.parametrize(("part", "limit"), [("", 9415), ("tracking", 900)])
 def test_the_package_stays_small(part, limit):
     """6,500 was the aim for the whole, and is missed by far: the kernel for GPUs with its evaluator
     takes 280, the explorer 300, the curvature of the loss with what it predicts 300, the calm
-    terminal 200, tasks and trends 200, digests beside tables 40, other users 10, two further
+    terminal 200, tasks and trends 200, digests beside tables 40, other users 15, two further
     experiments of their own kind 200; tuning, the matrix, the infimum, three evaluations, nine
     figures, four arms and five tasks the rest."""
     files = [file for file in SOURCES if not part or part in file.parts]

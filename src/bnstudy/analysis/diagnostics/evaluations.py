@@ -84,6 +84,5 @@ def pre_activations(
     values move on."""
     if not network.has_affine:
         return network.pre_activations(x)[0].numpy()
-    moments = network.norm and Moments.of(x, network.norm.correction)
-    affine = network.affine(moments)
+    affine = network.affine(network.norm and Moments.of(x, network.norm.correction))
     return torch.baddbmm(affine.bias, x, affine.weight)[0].numpy()
