@@ -7,10 +7,10 @@ import subprocess
 import sys
 import time
 from functools import cache
-from itertools import islice
 
 from snakemake.utils import update_config
 
+from bnstudy.commands.__main__ import OTHERS
 from bnstudy.config import members
 from bnstudy.config.checks import ConfigError, retyped
 from bnstudy.config.code import digest
@@ -33,14 +33,10 @@ if os.path.isdir("results/training"):
     )
 
 # Snakemake keeps its notes for their user alone, and ends with a traceback where it cannot read them.
-NOTES = Path(".snakemake/metadata")
-if NOTES.is_dir() and not all(
-    os.access(n, os.R_OK) for n in islice(NOTES.iterdir(), 1)
-):
+note = next(Path(".snakemake/metadata").glob("*"), None)
+if note and not os.access(note, os.R_OK):
     raise WorkflowError(
-        f"The study in {os.getcwd()} is another user's, who alone can go on with it. You can read"
-        " its results/ and, with `mlflow ui`, its runs; to run one, clone the repository, or name a"
-        " folder of your own: `snakemake --directory DIR`."
+        f"The study in {os.getcwd()} is another user's, who alone can go on with it. {OTHERS}"
     )
 
 
