@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.scale import of_the_grid
 from bnstudy.files import atomic, read_csv
 from bnstudy.report.readme import filled
 
@@ -18,7 +19,6 @@ SEEDS, ARMS, BLOCK_SIZE = 5000, 2, 100
 RUNS = len(WIDTHS) * SEEDS * ARMS
 JOBS = RUNS // BLOCK_SIZE
 CORES = 1000
-# Of the first, storage.csv says nothing until it is measured anew.
 WEIGHTS = {
     "snapshots.safetensors": "networks while training",
     "checkpoint.safetensors": "weights and Adam's moments",
@@ -41,7 +41,8 @@ def million(scale: Path, runs: pd.DataFrame) -> str:
         read_csv(scale / f"{part}.csv").set_index(["quantity", "detail"]).value
         for part in ("planning", "tracking", "storage")
     )
-    per_unit, fixed = np.polyfit(runs.width, runs.seconds, 1)
+    grid = of_the_grid(runs)
+    per_unit, fixed = np.polyfit(grid.width, grid.seconds, 1)
     hours = RUNS * (fixed + per_unit * WIDTHS.mean()) / 3600
 
     jobs, cpu, memory = (planning[name] for name in ("jobs", "processor time", "peak memory"))
@@ -59,7 +60,7 @@ def million(scale: Path, runs: pd.DataFrame) -> str:
         return np.polyval(np.polyfit(widths, of, 1), WIDTHS.mean())
 
     curves, row_of_runs = per_run("curves.parquet"), storage["tables/runs.csv"].iloc[0]
-    weights = {name: per_run(name) for name in WEIGHTS if name in storage}
+    weights = {name: per_run(name) for name in WEIGHTS}
     lines = [
         "| | a run or job | times | makes |",
         "|---|---|---|---|",

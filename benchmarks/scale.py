@@ -40,6 +40,7 @@ LARGE = {
 }
 ONE_JOB = "results/runs/none-w10/seeds_1000/record.json"  # as a cluster's node plans it
 TABLES = ["curves", "runs"]  # and with `track_runs` all that is wanted: no statistics
+EPOCHS = 10_000
 
 log = logging.getLogger(__name__)
 
@@ -151,9 +152,15 @@ def browsing(folder: Path) -> list[dict]:
         ]
 
 
+def of_the_grid(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with the original's batches and epochs: what these take grows with the width."""
+    return runs[(runs.batch_size == "full") & (runs.epochs == EPOCHS)]
+
+
 def storage(results: Path) -> list[dict]:
     """kB per run of the files of a finished study's default experiments, by width."""
-    runs = read_csv(results / "tables/runs.csv")
+    table = read_csv(results / "tables/runs.csv")
+    runs = of_the_grid(table)
     rows = []
     for name in ("curves.parquet", "snapshots.safetensors", "checkpoint.safetensors"):
         for width, cells in runs.groupby("width").cell.unique().items():
@@ -163,7 +170,7 @@ def storage(results: Path) -> list[dict]:
             rows.append(row(name, f"width {width}", size / seeds / 1000, "kB per run"))
     for name in ("tables/curves.parquet", "tables/runs.csv"):
         size = (results / name).stat().st_size
-        rows.append(row(name, "all widths", size / len(runs) / 1000, "kB per run"))
+        rows.append(row(name, "all runs", size / len(table) / 1000, "kB per run"))
     return rows
 
 

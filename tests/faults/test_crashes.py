@@ -108,9 +108,10 @@ def test_a_study_survives_death_between_any_two_files(tmp_path, undisturbed, fau
 
 
 @pytest.mark.extended
+@pytest.mark.parametrize("whom", ["job", "both"])
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_nothing_of_a_choice_survives_that_is_chosen_no_longer(tmp_path, faults, when):
-    """Other rates are tried, and all dies as the first choice among them is written."""
+def test_nothing_of_a_choice_survives_that_is_chosen_no_longer(tmp_path, faults, when, whom):
+    """Other rates are tried, and the job or all dies as the first choice among them is written."""
     rates = {"learning_rate": [0.001, 0.003], "schedule": "constant"}
     for name in ("fresh", "victim"):
         (tmp_path / name).mkdir()
@@ -120,9 +121,10 @@ def test_nothing_of_a_choice_survives_that_is_chosen_no_longer(tmp_path, faults,
     victim = Victim(tmp_path / "victim")
     victim.go_on()
     victim.settings["experiments"]["rates"] = rates
-    assert victim.start(**fault("choose", FILES_OF["choose"], when, "both")).wait(timeout=600) != 0
-    faults.append(f"all die {when} a choice is written")
-    victim.unlock()
+    assert victim.start(**fault("choose", FILES_OF["choose"], when, whom)).wait(timeout=600) != 0
+    faults.append(f"{whom} dies {when} a choice is written")
+    if whom == "both":
+        victim.unlock()
     victim.go_on()
     victim.check(fresh.results())
     runs = read_csv(victim.folder / "results/tables/runs.csv")

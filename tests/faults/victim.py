@@ -29,6 +29,15 @@ TARGETS = [
         for start in (10, 12)
     ),
     *(
+        f"results/{file}"
+        for arm in ("none", "batch")
+        for file in (
+            f"diagnostics/{arm}-w5-e500.parquet",
+            f"diagnostics/{arm}-w5-e500-tuned-final-test-loss.parquet",
+            f"tuning/{arm}-w5-e500-tuned-final-test-loss.json",
+        )
+    ),
+    *(
         f"results/tables/{table}"
         for table in ("curves.parquet", "runs.csv", "gradients.csv", "digits.csv")
     ),

@@ -115,6 +115,11 @@ def cells_of(scope):
     return cells
 
 
+def tuned_cells(scope):
+    """The cells whose learning rate and schedule are chosen."""
+    return [c for c, [block, *_] in cells_of(scope).items() if block.cell.tuned]
+
+
 def saved_cells(scope):
     """The cells whose networks were saved; tuning seeds' are not, and there is nothing to look at."""
     return [
@@ -228,6 +233,7 @@ def made_in(scope, *, tracked):
     ]
     if "curvature" in PLAN.experiments(scope):
         shared += [f"results/curvature/{cell}.csv" for cell in PLAN.looked_at]
+    shared += [f"results/tuning/{cell}.json" for cell in tuned_cells(scope)]
     files = [
         *(f"diagnostics/{cell}.parquet" for cell in saved_cells(scope)),
         *(f"tables/{table}" for table in tables_of(scope)),
