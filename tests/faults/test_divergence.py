@@ -12,6 +12,8 @@ def test_a_study_in_which_all_diverge_is_made_and_told(tmp_path):
     """Adam's steps are bounded by the learning rate, so that 10 does not suffice; 1e200 does."""
     study = Victim(tmp_path)
     study.settings["defaults"]["learning_rate"] = 1e200
+    for experiment in ("rates", "minibatch_rates"):
+        study.settings["experiments"][experiment]["learning_rate"] = [1e200, 1e201]
     result = study.snakemake("all", "extended")
     assert result.returncode == 0, result.stderr[-3000:]
     result = study.snakemake("all", "extended", "--report", "results/report.html")
