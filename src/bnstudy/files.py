@@ -42,8 +42,10 @@ def refusing_damage(path: str | Path) -> Iterator[None]:
     except DamagedFile:
         raise
     except Exception as error:  # each format's library has its own, and bare ones from within
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the system's word on the file (missing, forbidden, unreadable), not a parser's
+        # The system's word on the file (missing, forbidden, unreadable), not a parser's; safetensors
+        # says of a missing one no number.
+        if isinstance(error, FileNotFoundError) or getattr(error, "errno", None) is not None:
+            raise
         cause = " ".join(str(error).split()) or type(error).__name__
         raise DamagedFile(path, cause) from error
 

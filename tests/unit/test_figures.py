@@ -296,6 +296,13 @@ def test_the_curves_of_a_cell_say_so_where_all_runs_diverged(tmp_path):
     style.save(figure, tmp_path / "a.png", preview=False)
 
 
+def test_where_all_rates_diverged_the_envelope_is_empty(study, tables, tmp_path):
+    nothing = tables(1)["envelope"].assign(test_loss=np.inf, learning_rate=np.nan)
+    figure = members.load("figures", "envelope").draw({"envelope": nothing}, study)
+    assert not any(axes.lines for axes in figure.axes)
+    style.save(figure, tmp_path / "a.svg", preview=False)
+
+
 def test_tables_are_read_by_their_stem(tables, tmp_path):
     made = tables(1)
     made["runs"].to_csv(tmp_path / "runs.csv", index=False)

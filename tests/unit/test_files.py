@@ -190,9 +190,10 @@ def test_any_flipped_bit_shows_in_the_digest(tmp_path):
         check_digests([path], expected)
 
 
-def test_a_missing_file_is_not_called_damaged(tmp_path):
+@pytest.mark.parametrize("read", [read_csv, read_json, read_parquet, read_tensors, read_data])
+def test_a_missing_file_is_not_called_damaged(tmp_path, read):
     with pytest.raises(FileNotFoundError):
-        read_csv(tmp_path / "runs.csv")
+        read(tmp_path / "file")
 
 
 def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):

@@ -831,6 +831,46 @@ def test_a_watcher_leaves_whole_parents_alone_while_their_blocks_are_trained_ane
     }
 
 
+def cells(study: Path) -> dict[str, tuple[str, dict[str, float]]]:
+    """Status and values of the runs of whole cells, by their keys."""
+    found = runs_of(study, "cell")
+    return {run.data.tags["run_key"]: (run.info.status, run.data.metrics) for run in found}
+
+
+def test_a_block_that_ends_while_a_watcher_looks_makes_no_half_cell(study, monkeypatch):
+    before = cells(study)
+    start(study)
+    block = study / f"results/runs/{cell_of('batch')}/seeds_1000"
+    block.rename(study / "hidden")
+    look_at = Watcher._runs
+
+    def slowly(*arguments):
+        if not block.exists():
+            (study / "hidden").rename(block)
+        return look_at(*arguments)
+
+    monkeypatch.setattr(Watcher, "_runs", slowly)
+    Watcher(study).look()
+    assert cells(study) == before
+
+
+def test_a_watcher_leaves_a_cell_alone_whose_blocks_are_of_two_trainings(study, other):
+    """Another rate was chosen, and the first of its blocks is trained anew with it."""
+    before = cells(study)
+    start(study)
+    block = f"results/runs/{cell_of('batch')}/seeds_1000"
+    shutil.rmtree(study / block)
+    shutil.copytree(other / block, study / block)
+    Watcher(study).look()
+    after = cells(study)
+    assert {key: after[key] for key in before} == before
+    (anew,) = after.keys() - before.keys()
+    assert after[anew][0] == "RUNNING"
+    results_from(other, study)
+    track_study(study)
+    assert {status for status, _ in cells(study).values()} == {"FINISHED"}
+
+
 # --- two scopes, one experiment ---------------------------------------------------------------
 
 

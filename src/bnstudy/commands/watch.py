@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
@@ -102,7 +102,7 @@ class Watcher:
         receipt = track(
             *(runs, list(blocks), study, self.directory),
             experiments=experiments,
-            progress=self._training(plan),
+            progress=self._training(plan, runs, blocks),
             cells=changed,
         )
         self.seen = dict(cells)
@@ -124,14 +124,21 @@ class Watcher:
         with suppress(TrackingUnavailable):
             abandon(chosen_uri(study.mlflow.tracking_uri), study.mlflow.experiment, self.directory)
 
-    def _training(self, plan: Mapping[str, Any]) -> dict[str, float]:
-        """The cells that still train, with their share done."""
-        shares, unfinished = defaultdict(list), set()
+    def _training(
+        self, plan: Mapping[str, Any], runs: pd.DataFrame, finished: Collection[Path]
+    ) -> dict[str, float]:
+        """The cells that still train, with their share done.
+
+        `runs`: of the finished blocks. Where these are of two trainings, one of which another
+        choice of the learning rate may have outdated, the cell is being trained anew.
+        """
+        trainings = runs.run_key.str.rpartition("-")[2].groupby(runs.cell).nunique()
+        shares, unfinished = defaultdict(list), set(trainings.index[trainings > 1])
         for block in plan["blocks"]:
             cell, _ = block["place"].split("/")
             shares[cell].append(share_done(self.directory, block, plan["started"])[0])
-            # Its log may say already that all epochs are done.
-            if not record_of(self.directory, block["place"]).exists():
+            # Its log may say already that all epochs are done, and its record be there by now.
+            if record_of(self.directory, block["place"]) not in finished:
                 unfinished.add(cell)
         return {cell: sum(shares[cell]) / len(shares[cell]) for cell in unfinished}
 
