@@ -266,8 +266,8 @@ def check_dry_runs(folder: Path, record_property, count: int) -> None:
         except (ConfigError, WorkflowError) as error:
             refused, slowest = refused + 1, max(slowest, seconds)
             assert result.returncode != 0 and seconds < 5
-            # What is no YAML, Snakemake refuses before it reads any of our code; `bnstudy run` names
-            # file and line (tests/unit/test_run.py).
+            # What is no YAML, Snakemake refuses before it reads any of our code; `bnstudy run`
+            # names file and line (tests/unit/test_run.py).
             words = NO_YAML if "not YAML" in str(error) else str(error).splitlines()[0][:60]
             assert words in result.stdout, text
         else:

@@ -20,7 +20,7 @@ TABLES = ("envelope.csv",)
 def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """`envelope`: its curves `best` and `article`."""
     curves = tables["envelope"]
-    curves = curves[np.isfinite(curves.test_loss)]
+    curves = curves[curves.test_loss < np.inf]
     figure, (losses, rates) = style.subplots(
         2, 1, figsize=(style.COLUMN, 3.4), sharex=True, height_ratios=[3, 1]
     )
