@@ -42,8 +42,7 @@ def refusing_damage(path: str | Path) -> Iterator[None]:
     except DamagedFile:
         raise
     except Exception as error:  # each format's library has its own, and bare ones from within
-        # The system's word on the file (missing, forbidden, unreadable), not a parser's; of a
-        # missing one safetensors has no number.
+        # The system's word on the file, not a parser's; safetensors gives a missing one no number.
         if isinstance(error, FileNotFoundError) or getattr(error, "errno", None) is not None:
             raise
         cause = " ".join(str(error).split()) or type(error).__name__

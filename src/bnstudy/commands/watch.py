@@ -127,11 +127,7 @@ class Watcher:
     def _training(
         self, plan: Mapping[str, Any], runs: pd.DataFrame, finished: Collection[Path]
     ) -> dict[str, float]:
-        """The cells that still train, with their share done.
-
-        `runs`: of the finished blocks. Where these are of two trainings, one of which another
-        choice of the learning rate may have outdated, the cell is being trained anew.
-        """
+        """The cells that train, or train anew (`runs` are of two trainings), and their share."""
         trainings = runs.run_key.str.rpartition("-")[2].groupby(runs.cell).nunique()
         shares, unfinished = defaultdict(list), set(trainings.index[trainings > 1])
         for block in plan["blocks"]:
