@@ -124,9 +124,7 @@ class Watcher:
         with suppress(TrackingUnavailable):
             abandon(chosen_uri(study.mlflow.tracking_uri), study.mlflow.experiment, self.directory)
 
-    def _training(
-        self, plan: Mapping[str, Any], runs: pd.DataFrame, finished: Collection[Path]
-    ) -> dict[str, float]:
+    def _training(self, plan: Any, runs: pd.DataFrame, done: Collection[Path]) -> dict[str, float]:
         """The cells that train, or train anew (`runs` are of two trainings), and their share."""
         trainings = runs.run_key.str.rpartition("-")[2].groupby(runs.cell).nunique()
         shares, unfinished = defaultdict(list), set(trainings.index[trainings > 1])
@@ -134,7 +132,7 @@ class Watcher:
             cell, _ = block["place"].split("/")
             shares[cell].append(share_done(self.directory, block, plan["started"])[0])
             # Its log may say already that all epochs are done, and its record be there by now.
-            if record_of(self.directory, block["place"]) not in finished:
+            if record_of(self.directory, block["place"]) not in done:
                 unfinished.add(cell)
         return {cell: sum(shares[cell]) / len(shares[cell]) for cell in unfinished}
 

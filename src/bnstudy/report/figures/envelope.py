@@ -1,6 +1,5 @@
 """The best loss that any constant rate reaches by each epoch, beside the article's curves."""
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -20,7 +19,7 @@ TABLES = ("envelope.csv",)
 def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     """`envelope`: its curves `best` and `article`."""
     curves = tables["envelope"]
-    curves = curves[curves.test_loss < np.inf]
+    curves = curves[curves.test_loss < float("inf")]
     figure, (losses, rates) = style.subplots(
         2, 1, figsize=(style.COLUMN, 3.4), sharex=True, height_ratios=[3, 1]
     )
