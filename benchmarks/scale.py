@@ -40,7 +40,7 @@ LARGE = {
 }
 ONE_JOB = "results/runs/none-w10/seeds_1000/record.json"  # as a cluster's node plans it
 TABLES = ["curves", "runs"]  # and with `track_runs` all that is wanted: no statistics
-EPOCHS = 10_000
+EPOCHS = 10_000  # the original's
 
 log = logging.getLogger(__name__)
 

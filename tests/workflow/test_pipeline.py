@@ -299,12 +299,27 @@ def test_every_job_makes_something_that_is_asked_for(clone):
     assert {names[job] for job in names.keys() - asked} == {"all", "extended"}
 
 
-def test_what_a_failed_job_took_away_is_missed(clone):
+@pytest.mark.parametrize(
+    ("rule", "file"),
+    [
+        ("dataset", "datasets/article-plain/seeds_0.npz"),
+        ("train", f"runs/{CELL}/seeds_10/record.json"),
+        ("diagnostic", f"diagnostics/{CELL}.parquet"),
+        ("curves", "tables/curves_thinned.parquet"),
+        ("runs", "tables/runs.csv"),
+        ("depth", "runs/depth/gradients.csv"),
+        ("own_table", "tables/gradients.csv"),
+        ("significance", "tables/significance.csv"),
+        ("track_runs", "tracking/runs.json"),
+        ("track_study", "tracking/study.json"),
+    ],
+)
+def test_whatever_a_failed_job_took_away_is_missed(clone, rule, file):
     """Though what was made from it once is there, and newer."""
-    path = clone.folder / f"results/diagnostics/{CELL}.parquet"
+    path = clone.folder / "results" / file
     away = path.rename(path.with_suffix(".away"))
     try:
-        assert "diagnostic" in clone.planned()
+        assert rule in clone.planned()
     finally:
         away.rename(path)
 

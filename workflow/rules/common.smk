@@ -233,7 +233,11 @@ def made_in(scope, *, tracked):
     ]
     if "curvature" in PLAN.experiments(scope):
         shared += [f"results/curvature/{cell}.csv" for cell in PLAN.looked_at]
-    shared += [f"results/tuning/{cell}.json" for cell in tuned_cells(scope)]
+    shared += [
+        f"results/tuning/{cell}.{format}"
+        for cell in tuned_cells(scope)
+        for format in ("json", "csv")
+    ]
     files = [
         *(f"diagnostics/{cell}.parquet" for cell in saved_cells(scope)),
         *(f"tables/{table}" for table in tables_of(scope)),

@@ -42,8 +42,8 @@ rule tuning:
     input:
         tables=lambda wildcards: [
             f"results/tuning/{cell}.csv"
-            for cell, [block, *_] in cells_of(wildcards.scope).items()
-            if block.cell.tuned and block.cell.tuned_rank == 1
+            for cell in tuned_cells(wildcards.scope)
+            if PLAN.cell(cell).tuned_rank == 1
         ],
     output:
         table="results/{scope}tables/tuning.csv",

@@ -27,6 +27,7 @@ from bnstudy.config.models import Study
 from bnstudy.config.plan import SCOPES, Plan
 from bnstudy.files import read_json, read_parquet
 from bnstudy.tracking.importer import abandon, track
+from bnstudy.tracking.plan import cell_key
 from bnstudy.tracking.server import TrackingUnavailable, chosen_uri
 
 EVERY = 15  # seconds from one look to the next; a look takes about one
@@ -114,8 +115,7 @@ class Watcher:
     def over(self) -> bool:
         """Whether nothing trains any more: Snakemake holds no lock, and all blocks are there."""
         plan = read_json(self.directory / "logs" / "plan.json")
-        locks = self.directory / ".snakemake" / "locks"
-        running = locks.exists() and any(locks.iterdir())
+        running = any(self.directory.glob(".snakemake/locks/*"))
         return not running and len(self._finished(plan["blocks"])) == len(plan["blocks"])
 
     def leave(self) -> None:
@@ -124,9 +124,11 @@ class Watcher:
         with suppress(TrackingUnavailable):
             abandon(chosen_uri(study.mlflow.tracking_uri), study.mlflow.experiment, self.directory)
 
-    def _training(self, plan: Any, runs: pd.DataFrame, done: Collection[Path]) -> dict[str, float]:
+    def _training(
+        self, plan: Mapping[str, Any], runs: pd.DataFrame, done: Collection[Path]
+    ) -> dict[str, float]:
         """The cells that train, or train anew (`runs` are of two trainings), and their share."""
-        trainings = runs.run_key.str.rpartition("-")[2].groupby(runs.cell).nunique()
+        trainings = runs.run_key.map(cell_key).groupby(runs.cell).nunique()
         shares, unfinished = defaultdict(list), set(trainings.index[trainings > 1])
         for block in plan["blocks"]:
             cell, _ = block["place"].split("/")

@@ -264,15 +264,16 @@ def _associations(table: pd.DataFrame) -> Rows:
             "quantity": row.quantity.replace("_", " "),
             "property": PROPERTIES[row.property],
             "coefficient": f"{row.coefficient:.2f} ({row.low:.2f} to {row.high:.2f})",
-            "found": _found(
-                PREDICTED.get(row.property, PREDICTED.get((row.property, row.quantity), 0)),
-                row.low,
-                row.high,
-            ),
+            "found": _found(_predicted(row), row.low, row.high),
         }
         for row in each_row(table)
         if row.property in PROPERTIES
     ]
+
+
+def _predicted(row: Any) -> int:
+    """The sign that was predicted of a coefficient, for its quantity or for all; 0: none was."""
+    return PREDICTED.get(row.property, PREDICTED.get((row.property, row.quantity), 0))
 
 
 def _found(sign: int, low: float, high: float) -> str:
