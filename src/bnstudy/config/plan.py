@@ -38,17 +38,20 @@ class Plan:
         self.study = study
         self.size = study.training.block_size
         asked: dict[Cell, dict[str, range]] = defaultdict(dict)
-        # Tuned cell: the cells whose runs choose its learning rate and schedule.
-        self.candidates: dict[Cell, list[Cell]] = {}
-        cells_of = {name: self._cells(name) for name in study.experiments.training}
-        for name, experiment in study.experiments.training.items():
-            for cell in cells_of[name]:
-                asked[cell][name] = study.seeds_of(experiment)
-                if experiment.tuned_by:
-                    alike = (
-                        c for c in cells_of[experiment.tuned_by] if _untuned(c) == _untuned(cell)
-                    )
-                    self.candidates[cell] = sorted(alike, key=_order)
+        alike: dict[tuple[str, Cell], list[Cell]] = defaultdict(list)
+        experiments = study.experiments.training
+        cells_of = {name: self._cells(name) for name in experiments}
+        for name, cells in cells_of.items():
+            for cell in cells:
+                asked[cell][name] = study.seeds_of(experiments[name])
+                alike[name, _untuned(cell)].append(cell)
+        # Tuned cell: the cells whose runs choose its learning rate and schedule, with their seeds.
+        self.candidates: dict[Cell, dict[Cell, range]] = {
+            cell: {c: asked[c][source] for c in sorted(alike[source, _untuned(cell)], key=_order)}
+            for name, cells in cells_of.items()
+            if (source := experiments[name].tuned_by)
+            for cell in cells
+        }
         # Cell: the seeds that each experiment asks of it.
         self.cells = dict(sorted(asked.items(), key=lambda item: _order(item[0])))
         self._blocks: dict[str, list[Block]] = {}
@@ -130,20 +133,13 @@ class Plan:
         """The blocks whose runs choose the settings of a tuned cell."""
         return [
             Block(candidate, start)
-            for candidate in self.candidates[cell]
-            for start in self._starts([self._tuning(cell, candidate)])
+            for candidate, seeds in self.candidates[cell].items()
+            for start in self._starts([seeds])
         ]
 
     def tuning_seeds(self, cell: Cell, block: Block) -> list[int]:
         """The seeds of a block that choose the settings of a tuned cell."""
-        return self._within(block.start, [self._tuning(cell, block.cell)])
-
-    def _tuning(self, cell: Cell, candidate: Cell) -> range:
-        experiments = self.study.experiments.training
-        source = next(
-            e.tuned_by for e in map(experiments.get, self.cells[cell]) if e and e.tuned_by
-        )
-        return self.cells[candidate][source]
+        return self._within(block.start, [self.candidates[cell][block.cell]])
 
     def twins(self, block: Block) -> list[Block]:
         """The blocks of the same runs that are tuned for earlier objectives: the same may have been
