@@ -1,10 +1,12 @@
 """A copy of the workflow with a small study of its own, for tests that run, edit and break it."""
 
+import copy
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
 import yaml
@@ -31,9 +33,15 @@ class Clone:
     def __init__(self, folder: Path, settings: Path = ROOT / "tests" / "config.yaml"):
         self.folder = folder
         for part in PARTS:
-            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
-            copy(ROOT / part, folder / part)
+            copied = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
+            copied(ROOT / part, folder / part)
         self.settings = yaml.safe_load(settings.read_text())
+
+    def copy(self, folder: Path) -> Self:
+        """Another, in a new folder, with all that this one has made."""
+        study = copy.deepcopy(self)
+        study.folder = Path(shutil.copytree(self.folder, folder, symlinks=True))
+        return study
 
     def command(self, *arguments: str) -> list[str]:
         (self.folder / "tiny.yaml").write_text(yaml.safe_dump(self.settings))

@@ -6,19 +6,25 @@ from tests.faults.victim import Victim
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory):
-    """The results of a study that nothing happened to."""
-    study = Victim(tmp_path_factory.mktemp("undisturbed"))
+def finished(tmp_path_factory):
+    """A study that nothing happened to. Tests break copies of it."""
+    study = Victim(tmp_path_factory.mktemp("finished"))
     study.go_on()
-    return study.results()
+    return study
 
 
 @pytest.fixture(scope="session")
-def undisturbed_whole(tmp_path_factory):
+def undisturbed(finished):
+    """Its results."""
+    return finished.results()
+
+
+@pytest.fixture(scope="session")
+def finished_whole(tmp_path_factory):
     """The same, of the default target."""
     study = Victim(tmp_path_factory.mktemp("whole"))
     assert study.snakemake().returncode == 0
-    return study.results()
+    return study
 
 
 @pytest.fixture

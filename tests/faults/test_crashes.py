@@ -68,15 +68,15 @@ def test_a_study_survives_random_moments(tmp_path, undisturbed, faults, seed):
     ],
 )
 def test_an_edit_whose_jobs_died_is_not_forgotten(
-    tmp_path, undisturbed_whole, faults, rule, code, whom
+    tmp_path, finished_whole, faults, rule, code, whom
 ):
     """With the default target: all was whole before, so the rest is there, made by the old code.
 
     The edit computes the same; where it is of code that trains, the runs get other keys.
     """
-    victim = Victim(tmp_path)
-    assert victim.snakemake().returncode == 0
-    module = tmp_path / f"src/bnstudy/{code}.py"
+    victim = finished_whole.copy(tmp_path / "study")
+    assert not victim.planned()
+    module = victim.folder / f"src/bnstudy/{code}.py"
     module.write_text(module.read_text() + "\nEDITED = True\n")
     assert victim.start((), **fault(rule, 1, "before", whom)).wait(timeout=600) != 0
     faults.append(f"{rule}: {whom} dies before its first file after an edit")
@@ -84,7 +84,7 @@ def test_an_edit_whose_jobs_died_is_not_forgotten(
         victim.unlock()
     assert rule in {name.removesuffix("_runs") for name in victim.planned()}
     assert victim.snakemake().returncode == 0 and not victim.planned()
-    victim.check(undisturbed_whole, same_keys=not code.startswith("experiment"))
+    victim.check(finished_whole.results(), same_keys=not code.startswith("experiment"))
 
 
 def fault(rule: str, number: int, when: str, whom: str) -> dict[str, str]:
@@ -107,26 +107,33 @@ def test_a_study_survives_death_between_any_two_files(tmp_path, undisturbed, fau
     victim.check(undisturbed)
 
 
+OTHER_RATES = {"learning_rate": [0.001, 0.003], "schedule": "constant"}
+
+
+@pytest.fixture(scope="module")
+def other_rates(tmp_path_factory):
+    """The results of a study that tried other rates from the beginning."""
+    study = Victim(tmp_path_factory.mktemp("other_rates"))
+    study.settings["experiments"]["rates"] = OTHER_RATES
+    study.go_on()
+    return study.results()
+
+
 @pytest.mark.extended
 @pytest.mark.parametrize("whom", ["job", "both"])
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_nothing_of_a_choice_survives_that_is_chosen_no_longer(tmp_path, faults, when, whom):
+def test_nothing_of_a_choice_survives_that_is_chosen_no_longer(
+    tmp_path, finished, other_rates, faults, when, whom
+):
     """Other rates are tried, and the job or all dies as the first choice among them is written."""
-    rates = {"learning_rate": [0.001, 0.003], "schedule": "constant"}
-    for name in ("fresh", "victim"):
-        (tmp_path / name).mkdir()
-    fresh = Victim(tmp_path / "fresh")
-    fresh.settings["experiments"]["rates"] = rates
-    fresh.go_on()
-    victim = Victim(tmp_path / "victim")
-    victim.go_on()
-    victim.settings["experiments"]["rates"] = rates
+    victim = finished.copy(tmp_path / "study")
+    victim.settings["experiments"]["rates"] = OTHER_RATES
     assert victim.start(**fault("choose", FILES_OF["choose"], when, whom)).wait(timeout=600) != 0
     faults.append(f"{whom} dies {when} a choice is written")
     if whom == "both":
         victim.unlock()
     victim.go_on()
-    victim.check(fresh.results())
+    victim.check(other_rates)
     runs = read_csv(victim.folder / "results/tables/runs.csv")
     tuned = runs[runs.tuned_for == "final_test_loss"]
-    assert len(tuned) == 2 * 4 and set(tuned.learning_rate) <= set(rates["learning_rate"])
+    assert len(tuned) == 2 * 4 and set(tuned.learning_rate) <= set(OTHER_RATES["learning_rate"])

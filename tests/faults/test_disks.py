@@ -1,7 +1,6 @@
 """Full, read-only and failing disks: noticed, named, and made good by the documented command."""
 
 import os
-import shutil
 import subprocess
 import sys
 
@@ -13,14 +12,6 @@ from tests.faults.victim import TARGETS, Victim
 pytestmark = pytest.mark.extended  # whole studies; tests/unit/test_files.py reads damaged files
 DIRECTORY = "results/runs/batch-w5-e500/seeds_10"
 DATASET = "results/datasets/article-plain/seeds_10.npz"
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A finished study, whose files the tests damage and repair."""
-    study = Victim(tmp_path_factory.mktemp("finished"))
-    study.go_on()
-    return study
 
 
 def halve(content: bytes) -> bytes:
@@ -47,21 +38,22 @@ def flip(content: bytes) -> bytes:
     ],
 )
 def test_a_damaged_file_is_named_and_only_it_is_made_anew(
-    finished, undisturbed, faults, file, damage, redone
+    tmp_path, finished, undisturbed, faults, file, damage, redone
 ):
+    study = finished.copy(tmp_path / "study")
     faults.append(f"{file} damaged")
-    path = finished.folder / file
+    path = study.folder / file
     path.write_bytes(damage(path.read_bytes()))
-    result = finished.snakemake(*TARGETS)
+    result = study.snakemake(*TARGETS)
     assert result.returncode != 0
     assert f"{file} is damaged" in result.stderr and "Delete it and run snakemake" in result.stderr
-    assert finished.snakemake(*TARGETS).returncode != 0, "not before all is well"
+    assert study.snakemake(*TARGETS).returncode != 0, "not before all is well"
     path.unlink()
-    planned = finished.planned(*TARGETS)
+    planned = study.planned(*TARGETS)
     assert {rule: n for rule, n in planned.items() if rule in ("dataset", "train")} == {
         rule: n for rule, n in redone.items() if rule in ("dataset", "train")
     }
-    finished.check(undisturbed)
+    study.check(undisturbed)
 
 
 @pytest.fixture
@@ -126,7 +118,7 @@ def test_another_users_study_can_be_read_and_is_left_alone(tmp_path, finished, f
     """Root without the right to pass over permissions is as any other user."""
     if os.geteuid():
         pytest.skip("giving files to another user needs root")
-    study = shutil.copytree(finished.folder, tmp_path / "study", symlinks=True)
+    study = finished.copy(tmp_path / "study").folder
     for path in (study, *study.rglob("*")):
         os.chown(path, 65534, 65534, follow_symlinks=False)
     study.chmod(0o755)  # pytest's folders are their owner's alone
