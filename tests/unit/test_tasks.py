@@ -97,6 +97,8 @@ def test_tasks_that_differ_leave_a_new_one_open(study):
     assert np.log([new.ratio_low, new.ratio_high]) == pytest.approx(
         [pooled.interval().low, pooled.interval().high]
     )
+    assert np.log(new.ratio) == pytest.approx(pooled.mean)
+    assert pooled.mean != pytest.approx(effects.d.mean(), rel=1e-4), "weighted"
 
 
 def test_a_task_that_neither_arm_learns_on_some_inputs_is_left_out(study):
