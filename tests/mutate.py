@@ -25,6 +25,7 @@ TESTS = {
     "collect": "outcomes diagnostics tracking",
     "hypotheses": "comparisons decisions tasks",
     "models": "config",
+    "outcomes": "outcomes depth digits",
     "networks": "diagnostics curvature",
     "batches": "training",
     "schedules": "training",

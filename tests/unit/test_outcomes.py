@@ -1,11 +1,34 @@
-"""Curves to one number a run."""
+"""Curves to one number a run, runs to one number a pair."""
+
+import math
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from made_up import runs
 
-from bnstudy.analysis.outcomes import epochs_to, final_loss, grid_runs, thinned_epochs
+from bnstudy.analysis import outcomes
+from bnstudy.analysis.outcomes import (
+    at_settings,
+    by_batch_size,
+    cell_pairs,
+    censored_pairs,
+    epochs_to,
+    failures,
+    failures_as_worst,
+    final_loss,
+    grid_runs,
+    layer_factor,
+    log_ratio,
+    log_ratio_of,
+    pair_table,
+    thinned_epochs,
+    threshold_columns,
+    with_partner,
+)
 from bnstudy.config.models import Study
+from bnstudy.experiment.data import ARTICLE_VARIANCE
 from bnstudy.experiment.schedules import log_spaced_epochs
 
 
@@ -38,7 +61,13 @@ def test_thinned_epochs_are_all_of_a_short_run_and_few_of_a_long_one():
     np.testing.assert_array_equal(thinned_epochs(900), np.arange(900))
     epochs = thinned_epochs(1_000_000)
     assert epochs[0] == 0 and epochs[-1] == 999_999
-    assert 1000 <= len(epochs) <= 1300 and (np.diff(epochs) > 0).all()
+    even, log_spaced = np.linspace(0, 999_999, 1000).astype(int), log_spaced_epochs(1_000_000, 300)
+    assert set(epochs) == {*even, *log_spaced} and (np.diff(epochs) > 0).all()
+
+
+def test_the_columns_of_a_threshold():
+    assert threshold_columns(0.25) == ("epochs_to_0.25", "reached_0.25")
+    assert threshold_columns(1e-9) == ("epochs_to_1e-09", "reached_1e-09")
 
 
 @pytest.mark.parametrize(
@@ -68,3 +97,183 @@ def test_a_batch_size_may_be_read_as_a_number_or_a_text(config, size):
     made = runs(study.analysis, count=3)
     assert len(grid_runs(made.assign(batch_size=size), study)) == len(made)
     assert grid_runs(made, study).empty
+
+
+# --- pairs ----------------------------------------------------------------------------------------
+
+
+def of_seeds(column="loss", status="finished", **arms):
+    """A run per arm and seed: arm → {seed: value}."""
+    return pd.DataFrame(
+        [(arm, seed, value) for arm, values in arms.items() for seed, value in values.items()],
+        columns=["arm", "seed", column],
+    ).assign(status=status)
+
+
+def test_partners_share_a_seed_whatever_other_arms_have():
+    made = of_seeds(none={1: 1, 2: 2, 3: 3}, batch={2: 4, 3: 5, 4: 6}, layer={1: 7, 2: 8, 5: 9})
+    assert list(with_partner(made).loss) == [2, 3, 4, 5]
+    assert list(with_partner(made, "layer").loss) == [1, 2, 7, 8]
+    assert list(with_partner(made, "layer", "batch").loss) == [4, 8]
+
+
+def test_a_table_of_pairs_is_in_the_order_of_the_seeds():
+    table = pair_table(
+        of_seeds(batch={3: 1.5, 1: 2.5}, none={1: 3.5, 3: 4.5}), "loss", "batch", "none", "worst"
+    )
+    assert list(table) == ["none", "batch"] and list(table.index) == [1, 3]
+    np.testing.assert_array_equal(table, [[3.5, 2.5], [4.5, 1.5]])
+
+
+@pytest.mark.parametrize("made", [of_seeds(), of_seeds(none={1: 1.0}, batch={1: 2.0})])
+def test_without_the_column_there_are_no_pairs(made):
+    table = pair_table(made, "another", "batch", "none", "worst")
+    assert table.shape == (0, 2) and list(table) == ["none", "batch"]
+    assert set(table.dtypes) == {np.dtype(float)}
+
+
+@pytest.mark.parametrize(
+    ("column", "diverged", "expected"),
+    [
+        ("test_loss", "worst", {1: ARTICLE_VARIANCE, 2: 2.0, 3: 3.0}),  # as of the mean, at least
+        ("jacobian", "worst", {1: 4.0, 2: 2.0, 3: 3.0}),
+        ("jacobian", "left out", {2: 2.0, 3: 3.0}),
+    ],
+)
+def test_a_run_that_diverged_is_the_worst_or_left_out(column, diverged, expected):
+    made = of_seeds(column, none={1: 4.0, 2: 1.0, 3: 1.0}, batch={1: np.nan, 2: 2.0, 3: 3.0})
+    table = pair_table(made, column, "batch", "none", diverged)
+    assert table.batch.to_dict() == expected and list(table.index) == list(expected)
+
+
+def test_what_is_not_finite_becomes_the_worst():
+    values = pd.Series([1.0, np.inf, 3.0, np.nan])
+    assert list(failures_as_worst(values, 2.0)) == [1, 3, 3, 3]
+    assert list(failures_as_worst(values, 5.0)) == [1, 5, 3, 5]
+    assert list(failures_as_worst(values[[0, 2]], 5.0)) == [1, 3]
+    assert list(failures_as_worst(values[[1]], 5.0)) == [np.inf], "nothing to compare"
+
+
+def test_failures_are_counted_by_arm():
+    made = of_seeds(none={1: 0, 2: 0, 3: 0}, batch={1: 0, 2: 0, 3: 0}, layer={1: 0})
+    made.loc[[0, 3, 4, 6], "status"] = "diverged"
+    assert failures(made) == (1, 2)
+    assert failures(made, "layer", "batch") == (2, 1)
+    assert [type(count) for count in failures(made)] == [int, int]
+
+
+def test_log_ratios_are_of_the_arm_over_none_by_seed():
+    """A loss that is not finite counts as the worst, unless such pairs are left out."""
+    made = of_seeds(none={2: 4.0, 1: 2.0, 3: 1.0}, layer={1: 1.0, 2: 8.0}, batch={1: 6.0, 4: 1.0})
+    np.testing.assert_allclose(log_ratio(made, "loss"), [math.log(3)])
+    np.testing.assert_allclose(log_ratio(made, "loss", "layer"), [-math.log(2), math.log(2)])
+    made.loc[made.arm == "layer", "loss"] = [np.nan, 8.0]
+    np.testing.assert_allclose(log_ratio(made, "loss", "layer"), [math.log(4), math.log(2)])
+    np.testing.assert_allclose(log_ratio(made, "loss", "layer", "left out"), [math.log(2)])
+
+
+def test_ratios_of_what_vanished_or_overflowed_are_made_without_a_word():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        d = log_ratio_of(np.array([1, 0, 2, -1]), np.array([0, 1, 4, 1]))
+        np.testing.assert_array_equal(d, [-np.inf, np.inf, math.log(4) - math.log(2), np.nan])
+        factors = layer_factor(np.array([8.0, 0, 1, -1]), np.array([1.0, 0, 0, 1]), 4)
+    np.testing.assert_allclose(factors, [2, np.nan, np.inf, np.nan])
+
+
+def test_censored_runs_are_those_that_never_got_there():
+    """Whichever arm's; a column without a threshold has none."""
+    column = "epochs_to_0.5"
+    made = of_seeds(column, none={2: 10, 1: 20, 3: 30}, batch={1: 5, 2: 6, 3: 7})
+    made["reached_0.5"] = [True, False, True, True, True, False]
+    values, (none, batch) = censored_pairs(made, column, "batch", "none", "slowest")
+    assert list(values.none) == [20, 10, 30] and list(values.batch) == [5, 6, 7]
+    assert list(none) == [True, False, False] and list(batch) == [False, False, True]
+    made["final_loss"] = 1.0
+    values, (none, batch) = censored_pairs(made, "final_loss", "batch", "none", "worst")
+    assert list(none) == list(batch) == [False] * 3
+
+
+# --- cells ----------------------------------------------------------------------------------------
+
+TUNED = {"learning_rate": 0.1, "schedule": "cosine", "tuned_for": "final_test_loss"}
+
+
+def test_a_cell_has_the_defaults_settings_unless_they_are_named(config):
+    """A tuned one has its own rate and schedule, one with another batch size its own budget."""
+    study = Study.from_config(config)
+    parts = [{}, {"epochs": 500}, {"batch_size": 50, "epochs": 500}, TUNED]
+    parts.append(TUNED | {"batch_size": 50, "epochs": 500})
+    made = pd.concat([runs(study.analysis, (9,), 1, **of) for of in parts], ignore_index=True)
+    cells = made.arm == "batch"
+
+    def found(**settings):
+        """The numbers of the parts."""
+        return list(np.flatnonzero(at_settings(made[cells], study, settings | {"width": 9})))
+
+    assert found() == [0] and found(epochs=500) == [1]
+    assert found(batch_size=50) == found(batch_size="50", epochs=500) == [2]
+    assert found(batch_size=50, epochs=100) == []
+    assert found(tuned_for="final_test_loss") == [3]
+    assert found(tuned_for="final_test_loss", batch_size=50) == [4]
+
+
+def test_pairs_of_a_cell_are_those_on_the_studys_seeds(config):
+    study = Study.from_config(config)
+    first = study.study_seeds[0]
+    made = runs(study.analysis, (9, 10), 4, arms=("batch", "layer"), first=first - 1)
+    made = made.drop(made.index[(made.arm == "layer") & (made.seed == first)])
+    pairs = cell_pairs(made, study, {"width": 9})
+    assert set(pairs.width) == {9} and set(pairs.arm) == {"none", "batch"}
+    assert sorted(pairs.seed) == sorted([first, first + 1, first + 2] * 2)
+    others = cell_pairs(made, study, {"width": 10}, "layer", "batch")
+    assert set(others.width) == {10} and set(others.arm) == {"layer", "batch"}
+    assert sorted(others.seed) == sorted([first + 1, first + 2] * 2)
+    assert cell_pairs(made, study, {"width": 9, "epochs": 500}).empty
+
+
+def test_batch_sizes_are_compared_at_as_many_steps(config):
+    """Of 1000 points 500, 333 and 100 a batch: 2, 4, 10 steps an epoch, beside the full batch."""
+    study = Study.from_config(config)
+
+    def cell(size, epochs, arms=("batch",), **of):
+        of = {"width": study.analysis.minibatches.width} | TUNED | of
+        width, first = of.pop("width"), of.pop("first", 2000)
+        size = {"batch_size": size, "epochs": epochs}
+        return runs(study.analysis, (width,), 2, arms=arms, first=first, **size, **of)
+
+    ours = [
+        cell(500, 500, ("batch", "layer")),
+        cell(333, 250),
+        cell(100, 100),
+        cell("full", 1000, ("batch", "layer")),
+    ]
+    others = [
+        cell("full", 500),  # fewer steps
+        cell("full", 1000, ("dropout",)).query("arm == 'dropout'"),  # no minibatches of it
+        cell(500, 500, width=9),
+        cell(500, 500, task="odd"),
+        cell(500, 500, tuned_for="epochs_to_0.2258"),
+        cell(500, 500, tuned_rank=2),
+        cell(500, 500, first=0),
+    ]
+    found = by_batch_size(pd.concat([*ours, *others], ignore_index=True), study)
+    expected = pd.concat(ours, ignore_index=True)
+    pd.testing.assert_frame_equal(found.drop(columns="samples"), expected)
+    size = expected.batch_size.replace("full", 1000).astype(int)
+    assert list(found.samples) == list(size)
+
+
+def test_tests_of_tasks_are_those_of_batch_where_both_are_tuned(config):
+    study = Study.from_config(config)
+    of = study.analysis.tasks.model_dump()
+    row = {"role": "tuned", "arm": "batch", "optimizer": "adam", "task": "odd", **of}
+    others = [
+        {"role": "primary"},
+        {"arm": "layer"},
+        {"optimizer": "sgd"},
+        {"width": 9},
+        {"epochs": 9},
+    ]
+    tests = pd.DataFrame([row, *({**row, **other} for other in others), row | {"task": "even"}])
+    assert list(outcomes.tests_of_tasks(tests, study).task) == ["odd", "even"]
