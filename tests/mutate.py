@@ -32,6 +32,7 @@ TESTS = {
     "snapshots": "block",
     "train_loss": "curvature",
     "trends": "comparisons",
+    "versions": "paper",
     "wording": "decisions paper readme",
     "cell": "plan config",
     "evaluators": "members_experiment",

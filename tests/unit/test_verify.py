@@ -2,6 +2,7 @@
 
 import shutil
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from bnstudy.analysis.effects import EFFECTS
 from bnstudy.commands.__main__ import main
 from bnstudy.commands.publish import publish
-from bnstudy.commands.verify import CHECKS, changed_verdicts, compare
+from bnstudy.commands.verify import CHECKS, Outcome, changed_verdicts, compare, report
 from bnstudy.config.models import ARTICLE
 from bnstudy.config.plan import SCOPES
 from bnstudy.files import (
@@ -123,6 +124,8 @@ def test_the_snapshot_says_with_what_settings_it_was_made(folders, default_confi
     [
         ("final_test_loss", 1.09, "final losses", "within tolerance"),
         ("final_test_loss", 1.11, "final losses", "different"),
+        ("final_test_loss", 0.91, "final losses", "within tolerance"),
+        ("final_test_loss", 0.89, "final losses", "different"),
         ("epochs_to_1.244", 1.01, "epochs to thresholds", "within tolerance"),
         ("epochs_to_1.244", 1.03, "epochs to thresholds", "different"),
         ("final_train_loss", float("nan"), "final losses", "different"),
@@ -137,14 +140,115 @@ def test_tolerances(folders, scope, column, factor, what, expected):
     assert outcomes(folders, other)[what].verdict == "identical"
 
 
+def test_an_outcome_counts_and_gives_examples(folders):
+    """Six runs of which two are the same, one is within the tolerance of 10 %, and three are not:
+    one lower, one higher, one missing here."""
+    of = {"cell": [f"w{i}" for i in range(6)], "seed": 7, "epochs_to_1": 5.0}
+    theirs = pd.DataFrame({**of, "final_train_loss": 1.0, "final_test_loss": [2.0] * 5 + [np.inf]})
+    ours = theirs.assign(final_test_loss=[2.0, 2.1, 1.5, 2.8, 2.0, np.inf]).drop(index=4)
+    for place, table in zip(folders, (ours, theirs), strict=True):
+        write_csv(place / "tables/runs.csv", table)
+    found = outcomes(folders)["final losses"]
+    assert (found.verdict, found.values, found.same) == ("different", 12, 7)
+    assert found.largest == np.inf and found.check.what == "final losses"
+    assert list(found.examples) == [
+        "w4 7, final_train_loss: 1.0 published, nan here",
+        "w2 7, final_test_loss: 2.0 published, 1.5 here",
+        "w3 7, final_test_loss: 2.0 published, 2.8 here",
+        "w4 7, final_test_loss: 2.0 published, nan here",
+    ]
+    write_csv(folders[0] / "tables/runs.csv", theirs.assign(final_test_loss=[2.1] + [2.0] * 5))
+    found = outcomes(folders)["final losses"]
+    assert (found.verdict, found.values, found.same, list(found.examples)) == (
+        *("different", 12, 10),
+        ["w5 7, final_test_loss: inf published, 2.0 here"],
+    )
+    write_csv(folders[0] / "tables/runs.csv", theirs.assign(final_train_loss=[0.95] + [1.0] * 5))
+    found = outcomes(folders)["final losses"]
+    assert (found.verdict, found.same) == ("within tolerance", 11) and found.examples == []
+    assert found.largest == pytest.approx(0.05)
+    write_csv(folders[0] / "tables/runs.csv", theirs.assign(final_train_loss=3.0))
+    assert len(outcomes(folders)["final losses"].examples) == 3, "are enough"
+
+
+def test_rows_are_found_by_their_key_though_a_part_of_it_is_empty(folders):
+    """A test over widths has none; rows may be in another order."""
+    path = "tables/significance.csv"
+    row = read_csv(folders[1] / path).iloc[0].to_dict()
+    rows = pd.DataFrame([row | {"width": None, "ratio": 1.0}, row | {"width": 30, "ratio": 2.0}])
+    write_csv(folders[1] / path, rows)
+    write_csv(folders[0] / path, rows[::-1])
+    assert outcomes(folders)["effects"].verdict == "identical"
+    write_csv(folders[0] / path, rows.assign(ratio=[1.0, 2.5]))
+    (example,) = outcomes(folders)["effects"].examples
+    assert " 30.0 " in example and "ratio: 2.0 published, 2.5 here" in example
+
+
+@pytest.mark.parametrize(
+    ("epoch", "factor", "verdict"),
+    [
+        (0, 1 + 1e-7, "within tolerance"),
+        (0, 1 - 1e-5, "different"),
+        (1999, 1 + 1e-5, "identical"),  # not among those published
+        (2500, 2.0, "identical"),  # spikes have been amplified by then
+    ],
+)
+def test_losses_are_compared_early_at_the_published_epochs(folders, epoch, factor, verdict):
+    published = read_parquet(folders[1] / "tables/curves_thinned.parquet").to_pandas().epoch
+    assert 1999 not in set(published)
+    changed = CURVES.assign(test_loss=np.where(CURVES.epoch == epoch, 2.0 * factor, 2.0))
+    write_parquet(folders[0] / "tables/curves.parquet", [pa.Table.from_pandas(changed)])
+    found = outcomes(folders)["losses up to epoch 2000"]
+    assert found.verdict == verdict and found.values == 2 * (published < 2000).sum()
+
+
+def test_conditions_are_compared_up_to_the_same_epoch(folders):
+    path = "extended/tables/curvature.csv"
+    table = pd.DataFrame({"cell": "a", "seed": 7, "epoch": [1999, 2000], "condition": 1.0})
+    write_csv(folders[1] / path, table)
+    for conditions, verdict in (([1.0, 2.0], "identical"), ([2.0, 1.0], "different")):
+        write_csv(folders[0] / path, table.assign(condition=conditions))
+        found = outcomes(folders, "extended/")["conditions up to epoch 2000"]
+        assert (found.verdict, found.values) == (verdict, 1)
+
+
+def test_the_report_has_a_line_for_each_check_and_five_examples():
+    by_name = {check.what: check for check in CHECKS}
+    losses, verdicts = by_name["final losses"], by_name["verdicts on claims"]
+    examples = [f"example {i}" for i in range(6)]
+    text = report(
+        [
+            Outcome("", losses, "different", 1234, 1000, 0.25, examples),
+            Outcome("extended/", verdicts, "not made"),
+        ]
+    )
+    head, first, *five, last = text.splitlines()
+    assert head.split() == ["table", "what", "values", "identical", "largest", "allowed"]
+    assert " ".join(first.split()) == "runs.csv final losses 1234 1000 0.25 0.1 different"
+    assert five == [f"    example {i}" for i in range(5)]
+    assert " ".join(last.split()) == "extended/claims.csv verdicts on claims 0 0 0 equal not made"
+    assert [line.index(word) for line, word in ((head, "what"), (first, "final"))] == [32, 32]
+    ends = [head.index("allowed") + 7, first.index("  different"), last.index("  not made")]
+    assert len(set(ends)) == 1, "in columns"
+
+
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_changed_verdict_is_named_and_sets_the_exit_status(folders, scope, capsys):
-    assert main(["verify", str(folders[0])]) == 0 and "agrees" in capsys.readouterr().out
-    write_csv(folders[0] / f"{scope}tables/claims.csv", CLAIMS.assign(verdict="holds"))
+    assert main(["verify", str(folders[0])]) == 0
+    *_, changed, last = capsys.readouterr().out.splitlines()
+    assert changed == "verdicts that changed: none"
+    assert last == "the study agrees with the published one"
+    write_csv(folders[0] / f"{scope}tables/claims.csv", CLAIMS.assign(verdict=["open", "holds"]))
     assert main(["verify", str(folders[0])]) == 1
-    assert (
-        "C2 as the article ran it, verdict: fails published, holds here" in capsys.readouterr().out
-    )
+    *lines, changed, last = capsys.readouterr().out.splitlines()
+    article = "as the article ran it, verdict:"
+    named = [
+        f"C1 {article} holds published, open here",
+        f"C2 {article} fails published, holds here",
+    ]
+    assert changed == "verdicts that changed: " + "; ".join(named)
+    assert last == "the study DIFFERS from the published one"
+    assert [f"    {line}" for line in named] == [line for line in lines if article in line]
 
 
 @pytest.mark.parametrize("scope", SCOPES)
