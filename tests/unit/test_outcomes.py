@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from made_up import runs
+from made_up import gradients, runs
 
 from bnstudy.analysis import outcomes
 from bnstudy.analysis.outcomes import (
@@ -18,6 +18,7 @@ from bnstudy.analysis.outcomes import (
     failures,
     failures_as_worst,
     final_loss,
+    gradient_pairs,
     grid_runs,
     layer_factor,
     log_ratio,
@@ -181,6 +182,23 @@ def test_ratios_of_what_vanished_or_overflowed_are_made_without_a_word():
         np.testing.assert_array_equal(d, [-np.inf, np.inf, math.log(4) - math.log(2), np.nan])
         factors = layer_factor(np.array([8.0, 0, 1, -1]), np.array([1.0, 0, 0, 1]), 4)
     np.testing.assert_allclose(factors, [2, np.nan, np.inf, np.nan])
+
+
+def test_gradients_of_the_articles_weights_and_of_critical_ones_are_told_apart():
+    """One that vanished, of the first layer of none's first seed, is no number and no warning."""
+    made = gradients(3)
+    vanished = (made.layer == 1) & (made.arm == "none") & (made.seed == 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for of, (none, batch) in {"unscaled": (2.4, 1.1), "fan-in": (1 / 0.9, 1.05)}.items():
+            found = gradient_pairs(made, of)
+            np.testing.assert_allclose(found[0], [none] * 3, rtol=0.05)
+            np.testing.assert_allclose(found[1], [batch] * 3, rtol=0.05)
+            lost = gradient_pairs(made.assign(gradient_norm=made.gradient_norm * ~vanished), of)
+            assert list(np.isfinite(lost[2])) == [False, True, True]
+            overflowed = made.assign(gradient_norm=made.gradient_norm.where(~vanished, np.inf))
+            assert list(np.isfinite(gradient_pairs(overflowed, of)[2])) == [False, True, True]
+            assert list(np.isfinite(gradient_pairs(made, of)[2])) == [True] * 3
 
 
 def test_censored_runs_are_those_that_never_got_there():
