@@ -14,6 +14,7 @@ from bnstudy.analysis.outcomes import (
     by_batch_size,
     cell_pairs,
     censored_pairs,
+    digits_pairs,
     epochs_to,
     failures,
     failures_as_worst,
@@ -21,6 +22,7 @@ from bnstudy.analysis.outcomes import (
     gradient_pairs,
     grid_runs,
     layer_factor,
+    layer_factors,
     log_ratio,
     log_ratio_of,
     pair_table,
@@ -192,6 +194,7 @@ def test_gradients_of_the_articles_weights_and_of_critical_ones_are_told_apart()
         warnings.simplefilter("error")
         for of, (none, batch) in {"unscaled": (2.4, 1.1), "fan-in": (1 / 0.9, 1.05)}.items():
             found = gradient_pairs(made, of)
+            assert [(each.dtype, each.any()) for each in found[3]] == [(bool, False)] * 2
             np.testing.assert_allclose(found[0], [none] * 3, rtol=0.05)
             np.testing.assert_allclose(found[1], [batch] * 3, rtol=0.05)
             lost = gradient_pairs(made.assign(gradient_norm=made.gradient_norm * ~vanished), of)
@@ -199,6 +202,43 @@ def test_gradients_of_the_articles_weights_and_of_critical_ones_are_told_apart()
             overflowed = made.assign(gradient_norm=made.gradient_norm.where(~vanished, np.inf))
             assert list(np.isfinite(gradient_pairs(overflowed, of)[2])) == [False, True, True]
             assert list(np.isfinite(gradient_pairs(made, of)[2])) == [True] * 3
+
+
+def test_the_factors_of_a_stack_are_by_its_depth_and_cell():
+    """Norms that grow by 2.4 a layer on their way back, by 1.1 with BN, in stacks of 3 and 5."""
+    factors = layer_factors(gradients(2)).sort_index()
+    assert list(factors.index.names) == ["depth", "initialization", "scale", "arm", "seed"]
+    assert len(factors) == 2 * 3 * 2 * 2
+    for depth in (3, 5):
+        np.testing.assert_allclose(factors[depth, "unscaled", 10.0, "none"], 2.4, rtol=0.05)
+        np.testing.assert_allclose(factors[depth, "unscaled", 10.0, "batch"], 1.1, rtol=0.05)
+        np.testing.assert_allclose(factors[depth, "fan-in", 0.5, "none"], 0.4, rtol=0.05)
+
+
+def test_the_interaction_needs_both_networks():
+    """Two seeds, on which BN takes 1/2 and 1/4 of the epochs, of the other network's 2 and 1."""
+    columns = ["network", "seed", "arm", "epochs_to_threshold", "reached"]
+    rows = [
+        ("dense", 1, "none", 8, False),
+        ("dense", 1, "batch", 4, True),
+        ("dense", 2, "none", 8, True),
+        ("dense", 2, "batch", 2, True),
+        ("convolutional", 1, "none", 3, True),
+        ("convolutional", 1, "batch", 6, True),
+        ("convolutional", 2, "none", 3, True),
+        ("convolutional", 2, "batch", 3, False),
+    ]
+    table = pd.DataFrame(rows, columns=columns)
+    reference, arm, d, censored = digits_pairs(table, "interaction")
+    np.testing.assert_allclose(reference, [1 / 2, 1 / 4])
+    np.testing.assert_allclose(arm, [2, 1])
+    np.testing.assert_allclose(d, [math.log(4), math.log(4)])
+    assert [list(each) for each in censored] == [[True, False], [False, True]]
+    for alone in ("dense", "convolutional"):
+        parts = digits_pairs(table[table.network == alone], "interaction")
+        assert [len(part) for part in (*parts[:3], *parts[3])] == [0] * 5
+    none, batch, d, _ = digits_pairs(table.astype({"epochs_to_threshold": object}), "dense")
+    assert list(none) == [8, 8] and list(batch) == [4, 2] and d.dtype == float
 
 
 def test_censored_runs_are_those_that_never_got_there():
