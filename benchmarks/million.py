@@ -75,7 +75,7 @@ def million(scale: Path, runs: pd.DataFrame) -> str:
             f"| {WEIGHTS[name]} | {size:.0f} kB | {RUNS:,} | {size * RUNS / 1e9:.2g} TB |"
             for name, size in weights.items()
         ),
-        f"| files | 4, a log and a benchmark | {JOBS:,} jobs | {6 * JOBS:,} files |",
+        f"| files | 5, a log and a benchmark | {JOBS:,} jobs | {7 * JOBS:,} files |",
         f"| planning, processor | {1000 * seconds_a_job:.2g} ms | {JOBS:,} jobs | "
         f"{seconds_a_job * JOBS / 60:.2g} min |",
         f"| planning, memory | {1000 * mb_a_job:.2g} kB, and {mb_of_none:.0f} MB | {JOBS:,} jobs | "
