@@ -201,6 +201,9 @@ def test_gradients_of_the_articles_weights_and_of_critical_ones_are_told_apart()
             assert list(np.isfinite(lost[2])) == [False, True, True]
             overflowed = made.assign(gradient_norm=made.gradient_norm.where(~vanished, np.inf))
             assert list(np.isfinite(gradient_pairs(overflowed, of)[2])) == [False, True, True]
+            of_both = made.gradient_norm * ~((made.layer == 1) & (made.seed == 0))
+            lost = gradient_pairs(made.assign(gradient_norm=of_both), of)
+            assert list(np.isnan(lost[2])) == [True, False, False], "infinity less infinity"
             assert list(np.isfinite(gradient_pairs(made, of)[2])) == [True] * 3
 
 
