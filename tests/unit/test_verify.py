@@ -302,6 +302,11 @@ def test_a_table_that_was_not_published_is_not_agreement(folders, content):
     assert main(["verify", str(folders[0])]) == 1
 
 
+def test_results_are_looked_for_in_the_folder_of_the_command(folders, monkeypatch):
+    monkeypatch.chdir(folders[0].parent)
+    assert main(["verify"]) == main(["verify", "--integrity"]) == 0
+
+
 @pytest.mark.parametrize("command", ["verify", "publish"])
 def test_nothing_to_compare_is_said(tmp_path, command, capsys):
     assert main([command, str(tmp_path)]) == 2 and "run `make`" in capsys.readouterr().err
