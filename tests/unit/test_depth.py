@@ -127,43 +127,6 @@ def test_the_table_is_tidy_and_repeats_whatever_the_threads_and_other_seeds():
     pd.testing.assert_frame_equal(alone, rest, check_exact=True)
 
 
-def test_differences_measure_the_distance_from_a_factor_of_1():
-    """Norms 8, 4, 2 double a layer, 2, 6, 18 shrink to a third: |ln 1/3| - |ln 2| = ln 1.5."""
-    fields = {"depth": 3, "initialization": "fan-in", "scale": 1.0}
-    rows = [
-        {**fields, "arm": arm, "seed": seed, "layer": layer, "gradient_norm": g}
-        for seed in (1, 2)
-        for arm, norms in (("none", (8, 4, 2)), ("batch", (2, 6, 18) if seed == 1 else (5, 5, 5)))
-        for layer, g in enumerate(norms, start=1)
-    ]
-    none, batch, d, _ = gradient_pairs(pd.DataFrame(rows), "fan-in")
-    assert none == pytest.approx([2, 2]) and batch == pytest.approx([3, 1])
-    assert d == pytest.approx([math.log(1.5), -math.log(2)])
-    assert gradient_pairs(pd.DataFrame(rows), "unscaled")[2].shape == (0,)
-
-
-def test_the_worst_size_is_each_seeds_and_arms_own_and_in_the_deepest_stacks():
-    """max(f, 1/f) at σ_w = 0.5 and 2: none 4 and 3, then 2 and 3; batch 1.1 and 1.2, then 1.2 and
-    1. The article's weights and the shallower stacks, though worse, are not asked."""
-    factors = {
-        (3, 0.5): {"none": (1 / 4, 2), "batch": (1.1, 1.2)},
-        (3, 2.0): {"none": (3, 1 / 3), "batch": (1 / 1.2, 1)},
-        (2, 2.0): {"none": (9, 9), "batch": (9, 9)},
-    }
-    rows = [
-        (depth, name, scale, arm, seed, layer, (f if name == "fan-in" else 9) ** -layer)
-        for (depth, scale), by_arm in factors.items()
-        for name in ("fan-in", "unscaled")
-        for arm, pair in by_arm.items()
-        for seed, f in enumerate(pair)
-        for layer in range(1, depth + 1)
-    ]
-    columns = ["depth", "initialization", "scale", "arm", "seed", "layer", "gradient_norm"]
-    none, batch, d, _ = gradient_pairs(pd.DataFrame(rows, columns=columns), "worst")
-    assert none == pytest.approx([4, 3]) and batch == pytest.approx([1.2, 1.2])
-    assert d == pytest.approx([math.log(1.2 / 4), math.log(1.2 / 3)])
-
-
 @pytest.mark.parametrize("norm", [0.0, np.inf, np.nan])
 def test_a_gradient_that_vanished_or_overflowed_at_one_size_is_the_worst(norm):
     table = gradients(3)

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 import torch
 
-from bnstudy.analysis.outcomes import digits_pairs
 from bnstudy.experiment import digits
 from bnstudy.experiment.digits import (
     NETWORKS,
@@ -245,23 +244,3 @@ def test_a_run_that_diverges_is_recorded_and_its_rate_is_the_worst():
     lost, curves = digits.train_cell("digits", "dense", "none", [3], **CELL, learning_rate=1e308)
     assert not np.isfinite(lost.final_validation_loss.item()) and len(curves) == 3
     assert not lost.reached.item() and lost.epochs_to_threshold.item() == 2
-
-
-def test_log_ratios_are_paired_by_seed():
-    rows = [
-        ("dense", "none", 2, 8, True),
-        ("dense", "batch", 2, 4, True),
-        ("dense", "batch", 1, 6, False),
-        ("dense", "none", 1, 2, True),
-        *(("convolutional", arm, seed, 3, True) for arm in ("none", "batch") for seed in (1, 2)),
-    ]
-    columns = ["network", "arm", "seed", "epochs_to_threshold", "reached"]
-    table = pd.DataFrame(rows, columns=columns)
-    _, _, d, (none, batch) = digits_pairs(table, "dense")
-    assert d == pytest.approx([math.log(3), math.log(0.5)])
-    assert not none.any() and list(batch) == [True, False]
-    assert digits_pairs(table, "another")[2].shape == (0,)
-    dense, convolutional, d, (of_dense, of_convolutional) = digits_pairs(table, "interaction")
-    assert d == pytest.approx([math.log(1 / 3), math.log(2)])
-    assert dense == pytest.approx([3, 0.5]) and convolutional == pytest.approx([1, 1])
-    assert list(of_dense) == [True, False] and not of_convolutional.any()

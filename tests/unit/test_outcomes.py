@@ -219,6 +219,63 @@ def test_the_factors_of_a_stack_are_by_its_depth_and_cell():
         np.testing.assert_allclose(factors[depth, "fan-in", 0.5, "none"], 0.4, rtol=0.05)
 
 
+def test_differences_measure_the_distance_from_a_factor_of_1():
+    """Norms 8, 4, 2 double a layer, 2, 6, 18 shrink to a third: |ln 1/3| - |ln 2| = ln 1.5."""
+    fields = {"depth": 3, "initialization": "fan-in", "scale": 1.0}
+    rows = [
+        {**fields, "arm": arm, "seed": seed, "layer": layer, "gradient_norm": g}
+        for seed in (1, 2)
+        for arm, norms in (("none", (8, 4, 2)), ("batch", (2, 6, 18) if seed == 1 else (5, 5, 5)))
+        for layer, g in enumerate(norms, start=1)
+    ]
+    none, batch, d, _ = gradient_pairs(pd.DataFrame(rows), "fan-in")
+    assert none == pytest.approx([2, 2]) and batch == pytest.approx([3, 1])
+    assert d == pytest.approx([math.log(1.5), -math.log(2)])
+    assert gradient_pairs(pd.DataFrame(rows), "unscaled")[2].shape == (0,)
+
+
+def test_the_worst_size_is_each_seeds_and_arms_own_and_in_the_deepest_stacks():
+    """max(f, 1/f) at σ_w = 0.5 and 2: none 4 and 3, then 2 and 3; batch 1.1 and 1.2, then 1.2 and
+    1. The article's weights and the shallower stacks, though worse, are not asked."""
+    factors = {
+        (3, 0.5): {"none": (1 / 4, 2), "batch": (1.1, 1.2)},
+        (3, 2.0): {"none": (3, 1 / 3), "batch": (1 / 1.2, 1)},
+        (2, 2.0): {"none": (9, 9), "batch": (9, 9)},
+    }
+    rows = [
+        (depth, name, scale, arm, seed, layer, (f if name == "fan-in" else 9) ** -layer)
+        for (depth, scale), by_arm in factors.items()
+        for name in ("fan-in", "unscaled")
+        for arm, pair in by_arm.items()
+        for seed, f in enumerate(pair)
+        for layer in range(1, depth + 1)
+    ]
+    columns = ["depth", "initialization", "scale", "arm", "seed", "layer", "gradient_norm"]
+    none, batch, d, _ = gradient_pairs(pd.DataFrame(rows, columns=columns), "worst")
+    assert none == pytest.approx([4, 3]) and batch == pytest.approx([1.2, 1.2])
+    assert d == pytest.approx([math.log(1.2 / 4), math.log(1.2 / 3)])
+
+
+def test_log_ratios_are_paired_by_seed():
+    rows = [
+        ("dense", "none", 2, 8, True),
+        ("dense", "batch", 2, 4, True),
+        ("dense", "batch", 1, 6, False),
+        ("dense", "none", 1, 2, True),
+        *(("convolutional", arm, seed, 3, True) for arm in ("none", "batch") for seed in (1, 2)),
+    ]
+    columns = ["network", "arm", "seed", "epochs_to_threshold", "reached"]
+    table = pd.DataFrame(rows, columns=columns)
+    _, _, d, (none, batch) = digits_pairs(table, "dense")
+    assert d == pytest.approx([math.log(3), math.log(0.5)])
+    assert not none.any() and list(batch) == [True, False]
+    assert digits_pairs(table, "another")[2].shape == (0,)
+    dense, convolutional, d, (of_dense, of_convolutional) = digits_pairs(table, "interaction")
+    assert d == pytest.approx([math.log(1 / 3), math.log(2)])
+    assert dense == pytest.approx([3, 0.5]) and convolutional == pytest.approx([1, 1])
+    assert list(of_dense) == [True, False] and not of_convolutional.any()
+
+
 def test_the_interaction_needs_both_networks():
     """Two seeds, on which BN takes 1/2 and 1/4 of the epochs, of the other network's 2 and 1."""
     columns = ["network", "seed", "arm", "epochs_to_threshold", "reached"]
