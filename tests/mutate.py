@@ -31,11 +31,13 @@ TESTS = {
     "schedules": "training",
     "snapshots": "block",
     "train_loss": "curvature",
+    "training": "training block",
     "trends": "comparisons",
     "versions": "paper",
     "wording": "decisions paper readme",
     "cell": "plan config",
-    "evaluators": "members_experiment",
+    "evaluators": "members_experiment training",
+    "layers": "layers members_experiment",
 }
 NOTICED = ("killed", "timeout")
 PARTS = ["analysis", "config", "experiment"]

@@ -274,7 +274,11 @@ def test_the_settings_survive_json(default_config):
 
 
 @pytest.mark.parametrize(
-    "path", ["workflow/quick.yaml", "tests/config.yaml", "tests/faults/small.yaml"]
+    "path",
+    [
+        *("workflow/quick.yaml", "tests/config.yaml", "tests/faults/small.yaml"),
+        "benchmarks/scale.yaml",
+    ],
 )
 def test_the_fragments_in_the_repository_are_valid(config, path):
     update_config(config, yaml.safe_load((ROOT / path).read_text()))
