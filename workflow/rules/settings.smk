@@ -9,7 +9,9 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))
 
 from bnstudy.config.checks import ConfigError, check_yaml
+from bnstudy.start import collect_seldom
 
+collect_seldom()
 try:
     for path in [ROOT / "config.yaml", *workflow.config_settings.configfiles]:
         check_yaml(path)

@@ -2,9 +2,9 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
-from bnstudy.logs import open_log
+from bnstudy.start import start_job
 
-open_log(snakemake.log[0])
+start_job(snakemake.log[0])
 from bnstudy.analysis.curvature import curvature_table
 from bnstudy.files import read_csv, write_csv
 

@@ -2,9 +2,9 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
-from bnstudy.logs import open_log
+from bnstudy.start import start_job
 
-open_log(snakemake.log[0])
+start_job(snakemake.log[0])
 from bnstudy.experiment.block import BlockFiles, train_block, train_block_once
 from bnstudy.experiment.schedules import log_spaced_epochs
 

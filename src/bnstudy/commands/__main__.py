@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from bnstudy.start import collect_seldom
+
 OTHERS = (
     "In another user's study you can read results/ and, with `mlflow ui`, the runs; to run one, "
     "clone the repository, or name a folder of your own: `bnstudy run --directory DIR`."
@@ -15,6 +17,7 @@ OTHERS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that `arguments` (by default the process's) name; its exit status."""
+    collect_seldom()
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
         prog="bnstudy", description="Run a study in the current folder, and look after it."

@@ -41,7 +41,7 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     for name in names:
         rows = claims[claims.claim == name]
         text: style.Style = {"va": "center", "ha": "right", "fontsize": 7, "wrap": True}
-        axes.text(-0.08, top + heights[name] / 2, _words(rows.iloc[0]), **text)
+        axes.text(-0.08, top + heights[name] / 2, fill(f"{name}: {rows.words.iloc[0]}", 30), **text)
         for column, cells in rows.groupby(place):
             size = heights[name] / len(cells)
             for index, row in enumerate(each_row(cells)):
@@ -52,11 +52,6 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     axes.set(xlim=(-1.35, len(COLUMNS)), ylim=(max(top, 1), -0.3))
     axes.axis("off")
     return figure
-
-
-def _words(row: pd.Series) -> str:
-    """The claim's name and words, in lines of some thirty letters."""
-    return fill(f"{row.claim}: {row.words}", 30)
 
 
 def _box(axes: Axes, row: Any, left: float, top: float, height: float) -> None:

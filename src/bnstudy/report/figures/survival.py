@@ -1,7 +1,5 @@
 """Share of runs that have not yet reached a train loss, against epoch."""
 
-from collections.abc import Iterable
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -30,12 +28,13 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     primary = study.analysis.primary.threshold
     lower = [t for t in study.analysis.thresholds if t < primary]
     thresholds = dict(zip([primary, *sorted(lower)[-1:]], ("-", "--"), strict=False))
+    epochs = runs[[threshold_columns(threshold)[0] for threshold in thresholds]]
+    limits = epochs.min().min() / 1.5, epochs.max().max() * 1.05  # before the first run is there
     figure, panels = style.panels_by_width(runs)
     for axes, cell in panels:
         for threshold, line in thresholds.items():
             for shown, of_arm in style.by_arm(cell, style.PAIR):
                 _curve(axes, of_arm, threshold, shown.colour, line)
-        limits = _limits(runs, thresholds)
         axes.set(xscale="log", xlim=limits, ylim=(-0.03, 1.03))
         style.log_ticks(axes.xaxis, *limits)
     first = figure.axes[0]
@@ -54,9 +53,3 @@ def _curve(axes: Axes, runs: pd.DataFrame, threshold: float, colour: str, line: 
     times, survival = kaplan_meier(runs[epochs].to_numpy(), runs[reached].to_numpy())
     steps: style.Style = {"color": colour, "drawstyle": "steps-post", "linewidth": 1}
     axes.plot([0.5, *times], [1, *survival], line, **steps)
-
-
-def _limits(runs: pd.DataFrame, thresholds: Iterable[float]) -> tuple[float, float]:
-    """From a little before the first run gets there to the budget."""
-    epochs = runs[[threshold_columns(threshold)[0] for threshold in thresholds]]
-    return epochs.min().min() / 1.5, epochs.max().max() * 1.05
