@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 # Modules whose own tests have other names than they have.
 TESTS = {
     "checks": "config faults/test_settings",
-    "choice": "digits depth_training",
+    "choice": "choice digits depth_training",
     "comparisons": "comparisons tasks",
     "collect": "outcomes diagnostics tracking",
     "hypotheses": "comparisons decisions tasks",
@@ -28,12 +28,11 @@ TESTS = {
     "outcomes": "outcomes depth digits",
     "networks": "diagnostics curvature",
     "batches": "training",
-    "schedules": "training",
+    "schedules": "training outcomes",
     "snapshots": "block",
     "train_loss": "curvature",
     "training": "training block",
     "trends": "comparisons",
-    "versions": "paper",
     "wording": "decisions paper readme",
     "cell": "plan config",
     "evaluators": "members_experiment training",

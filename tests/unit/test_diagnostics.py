@@ -341,7 +341,9 @@ def test_a_scopes_blocks_have_the_seeds_that_its_experiments_name(trained):
 
 def test_a_run_is_a_row(trained):
     blocks = trained
+    torch.set_num_threads(2)
     diagnostics = all_diagnostics(trained)
+    assert torch.get_num_threads() == 1, "results depend on their number"
     runs = runs_of(blocks, diagnostics)
     assert runs.cell.tolist() == [b.settings["cell"] for b in blocks for _ in b.seeds]
     curves = pa.concat_tables(collect_curves(blocks)).to_pandas()
@@ -361,6 +363,17 @@ def test_a_run_is_a_row(trained):
     record = blocks[1].record
     assert runs.seconds.iloc[-1] == record["seconds"] / 3
     assert list(runs)[-1] == "seconds" and runs.notna().all(axis=None)
+
+
+def test_with_minibatches_epochs_are_counted_on_the_evaluated_train_loss(trained):
+    """The recorded one is of networks that change meanwhile."""
+    block = trained[1]
+    curves = block.curves().to_pandas()
+    first = curves[curves.epoch == 0].set_index("seed")
+    between = (first.train_loss + first.train_loss_eval)[1] / 2
+    runs = runs_of([block], all_diagnostics(trained, slice(0)), (between,))
+    reached = runs[threshold_columns(between)[0]][0] == 1
+    assert reached == (first.train_loss_eval[1] < first.train_loss[1])
 
 
 def test_other_tasks_have_thresholds_of_their_own_under_the_articles_names(trained, monkeypatch):

@@ -176,6 +176,7 @@ def test_the_horizon_is_read_width_by_width(study, tmp_path):
     analysis = study.analysis
     longer = {
         "horizon": runs(analysis, count=2, epochs=60_000),
+        "named_twice": runs(analysis, count=2, epochs=60_000),
         "beyond": runs(analysis, widths=(300,), count=2, epochs=80_000),
         "alone": of("none", runs(analysis, count=2, epochs=90_000)),
         "rates": runs(analysis, count=2, epochs=60_000, learning_rate=0.01),

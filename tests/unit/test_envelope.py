@@ -34,6 +34,7 @@ def test_a_mean_is_geometric_and_a_rate_with_a_diverged_run_is_none():
     wild = [curve(0.1, [0.5, np.nan]), curve(0.1, [0.5, 0.1], seed=1)]
     found = least_loss(pd.concat([*seeds, *wild]))
     assert list(found.learning_rate) == [0.1, 0.1], "it was better before it diverged"
+    np.testing.assert_allclose(found.test_loss, [0.5, 0.5])
     np.testing.assert_allclose(least_loss(pd.concat(seeds)).test_loss, [2, 2])
 
 

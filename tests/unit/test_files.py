@@ -1,5 +1,6 @@
 """Files appear whole or not at all, and read back as they were."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from bnstudy.files import (
     atomic,
     check_digests,
     check_file,
+    digest_files,
     digest_of,
     digests,
     parquet_writer,
@@ -148,6 +150,34 @@ def test_a_changed_digit_is_noticed(tmp_path, name):
     path.with_name(f".{name}.sha256").unlink()  # as of a file of other hands
     read(path)
     check_file(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("a,b\n1,2", "the end is missing"),
+        ("a,b\n1,2\n\0\0\0\n", "the end is missing"),
+        ("a,b\n1,2\n3\n", "rows of different lengths"),
+    ],
+)
+def test_a_table_of_other_hands_that_was_cut_off_is_refused(tmp_path, text, cause):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(DamagedFile) as found:
+        read_csv(tmp_path / "t.csv")
+    assert str(found.value) == (
+        f"{tmp_path / 't.csv'} is damaged ({cause}). Delete it and run snakemake again: only it "
+        "and what was made from it are made anew."
+    )
+
+
+def test_the_digest_of_several_files_is_that_of_names_and_contents(tmp_path):
+    """SHA-256 of name, zero, content, zero, in the order of the names, wherever the files are."""
+    a, b = tmp_path / "y/a", tmp_path / "x/b"
+    for path in (a, b):
+        path.parent.mkdir()
+        path.write_text(f"in {path.name}")
+    expected = hashlib.sha256(b"a\0in a\0b\0in b\0").hexdigest()
+    assert digest_files([b, a]) == digest_files([a, b]) == expected
 
 
 def test_the_digest_beside_is_what_sha256sum_reads(tmp_path):

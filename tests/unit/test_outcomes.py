@@ -60,6 +60,8 @@ def test_log_spaced_epochs():
     assert epochs[0] == 0 and epochs[-1] == 9_999
     assert len(epochs) <= 290 and (np.diff(epochs) > 0).all()
     np.testing.assert_array_equal(log_spaced_epochs(1, 290), [0])
+    np.testing.assert_array_equal(log_spaced_epochs(1000, 4), [0, 9, 99, 999])
+    assert len(log_spaced_epochs(1000, 0)) == 0
 
 
 def test_thinned_epochs_are_all_of_a_short_run_and_few_of_a_long_one():

@@ -180,6 +180,11 @@ def test_the_cosine_schedule_falls_to_zero_over_the_budgets_steps():
     np.testing.assert_allclose(seen, expected, rtol=1e-15)
 
 
+def test_an_unknown_schedule_is_named():
+    with pytest.raises(KeyError, match="linear"):
+        make("none", 5, [1], sizes=(40, 20), schedule="linear").run(1)
+
+
 def random_problem(seed, replicates, n, width):
     generator = torch.Generator().manual_seed(seed)
 

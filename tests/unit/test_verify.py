@@ -182,6 +182,10 @@ def test_rows_are_found_by_their_key_though_a_part_of_it_is_empty(folders):
     write_csv(folders[0] / path, rows.assign(ratio=[1.0, 2.5]))
     (example,) = outcomes(folders)["effects"].examples
     assert " 30.0 " in example and "ratio: 2.0 published, 2.5 here" in example
+    write_csv(folders[0] / path, rows.assign(ratio=[1.5, 2.0]))
+    (example,) = outcomes(folders)["effects"].examples
+    numbers = len(rows.columns) - 3  # of its key, but for the width, the ratio and the direction
+    assert sorted(example.partition(", ratio")[0].split(" ")) == ["", *["1"] * numbers]
 
 
 @pytest.mark.parametrize(
@@ -260,10 +264,19 @@ def test_verdicts_are_compared_without_any_other_table(folders, tmp_path, scope)
     write_csv(tmp_path / f"again/{scope}tables/claims.csv", claims)
     (line,) = changed_verdicts(tmp_path / "again", folders[1])
     assert line == "C2, as the article ran it: fails as published, open here"
+    for each in SCOPES:
+        write_csv(tmp_path / f"again/{each}tables/claims.csv", claims[1:].assign(claim="C3"))
+    lines = changed_verdicts(tmp_path / "again", folders[1])
+    assert sorted(lines) == [
+        *["C1, as the article ran it: holds as published, missing here"] * 2,
+        *["C2, as the article ran it: fails as published, missing here"] * 2,
+        *["C3, as the article ran it: missing as published, open here"] * 2,
+    ]
 
 
-def test_a_missing_run_is_different(folders):
-    write_csv(folders[0] / "tables/runs.csv", RUNS[:1])
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_run_that_is_missing_here_or_was_not_published_is_different(folders, side):
+    write_csv(folders[side] / "tables/runs.csv", RUNS[:1])
     assert outcomes(folders)["final losses"].verdict == "different"
 
 
@@ -272,6 +285,7 @@ def test_a_snapshot_of_other_columns_is_different(folders):
     write_csv(folders[1] / "tables/runs.csv", RUNS.drop(columns="cell"))
     found = outcomes(folders)["final losses"]
     assert found.verdict == "different" and found.examples == ["no column cell"]
+    assert found.largest == np.inf
 
 
 def test_effects_that_were_not_published_are_different(folders):
