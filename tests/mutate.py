@@ -27,6 +27,7 @@ TESTS = {
     "models": "config",
     "outcomes": "outcomes depth digits",
     "networks": "diagnostics curvature",
+    "plan": "plan tuning",
     "batches": "training",
     "schedules": "training outcomes",
     "snapshots": "block",

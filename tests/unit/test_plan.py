@@ -308,6 +308,13 @@ def test_a_cosine_schedule_is_not_resumed(config):
     assert plan.resumed(the_block(plan, "none-w300-e20")).cell.name == "none-w300-e10"
 
 
+def test_an_arm_that_looks_at_the_budget_is_not_resumed(config):
+    """Its batch normalisation freezes at a share of the epochs."""
+    plan = plan_of(config, a={"arm": ["batch", "batch-frozen"], "epochs": [10, 20], "seeds": OWN})
+    assert plan.resumed(the_block(plan, "batch-w300-e20")).cell.epochs == 10
+    assert plan.resumed(the_block(plan, "batch-frozen-w300-e20")) is None
+
+
 def test_only_a_block_that_holds_the_seeds_is_resumed(config):
     plan = plan_of(
         config,
@@ -356,6 +363,7 @@ def test_batch_norms_settings_reach_only_the_arms_that_use_it(config):
     }
     assert {"batch", "batch-matched"} <= using and "none" not in using
     assert settings["batch"]["batch_norm"] == {"momentum": 0.9, "epsilon": 1e-6, "correction": 1}
+    assert {each["device"] for each in settings.values()} == {"cpu"}
 
 
 @pytest.mark.parametrize(
