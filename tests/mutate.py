@@ -34,7 +34,7 @@ TESTS = {
     "train_loss": "curvature",
     "training": "training block",
     "trends": "comparisons",
-    "wording": "decisions paper readme",
+    "wording": "wording comparisons",
     "cell": "plan config",
     "evaluators": "members_experiment training",
     "layers": "layers members_experiment",

@@ -21,11 +21,12 @@ def study(default_config):
 
 
 def conditions(made, seed=5, **of):
-    """curvature.csv of these runs: random condition numbers of the untrained network and three
-    saved ones. `of`: condition_effective of one of the epochs -1, 0, 9 and 99, by the runs."""
+    """curvature.csv of these runs: random condition numbers of the untrained network and five
+    saved ones. `of`: condition_effective of one of them, by the runs."""
     rng = np.random.default_rng(seed)
     frames = []
-    for when, epoch in {"untrained": -1, "first": 0, "middle": 9, "last": 99}.items():
+    epochs = {"untrained": -1, "first": 0, "second": 3, "middle": 9, "fourth": 30, "last": 99}
+    for when, epoch in epochs.items():
         table = made[["cell", "seed"]].assign(epoch=epoch)
         for name in CONDITIONS:
             table[name] = rng.lognormal(size=len(made))
