@@ -37,7 +37,7 @@ TESTS = {
     "wording": "wording comparisons",
     "cell": "plan config",
     "evaluators": "members_experiment training",
-    "layers": "layers members_experiment",
+    "layers": "layers members_experiment training",
 }
 NOTICED = ("killed", "timeout")
 PARTS = ["analysis", "config", "experiment"]

@@ -221,4 +221,4 @@ def test_training_uses_its_members_alone_and_nothing_above():
 
 @pytest.mark.parametrize("script", sorted(path.name for path in SCRIPTS.glob("*.py")))
 def test_every_script_has_a_closure(script):
-    assert "logs" in real(script)
+    assert "start" in real(script)
