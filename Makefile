@@ -48,7 +48,7 @@ test-server: environment  ## tracking to a real MLflow server on PostgreSQL that
 test-slurm: environment  ## the study on a real Slurm of two nodes (as root: a container, say)
 	$(BIN)/python -m pytest tests/slurm
 
-test-extended: environment  ## crashes, bad disks, bad input in the long form (an hour and a half on 2 cores)
+test-extended: environment  ## crashes, bad disks, bad input in the long form (an hour on 2 cores)
 	$(BIN)/python -m pytest -m extended -n $(CORES) --dist worksteal
 
 mutate: environment  ## whether the unit tests notice small changes of the code, a sample (ten minutes)
