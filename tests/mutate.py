@@ -19,12 +19,12 @@ from tempfile import TemporaryDirectory
 ROOT = Path(__file__).parents[1]
 # Modules whose own tests have other names than they have.
 TESTS = {
-    "checks": "config faults/test_settings",
+    "checks": "config",
     "choice": "choice digits depth_training",
     "comparisons": "comparisons tasks",
     "collect": "outcomes diagnostics tracking",
     "hypotheses": "comparisons decisions tasks",
-    "models": "config",
+    "models": "config tuning",
     "outcomes": "outcomes depth digits",
     "networks": "diagnostics curvature",
     "plan": "plan tuning",

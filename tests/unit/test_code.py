@@ -108,6 +108,10 @@ def test_the_closure_goes_along_imports_and_members(package):
         "from bnstudy.apart import VALUE as x",
         "def g():\n    from bnstudy.apart import VALUE",
         "if True:\n    try:\n        import bnstudy.apart\n    except ImportError:\n        pass",
+        "try:\n    pass\nexcept ImportError:\n    import bnstudy.apart",
+        "try:\n    pass\nfinally:\n    import bnstudy.apart",
+        "if True:\n    pass\nelse:\n    import bnstudy.apart",
+        "match 1:\n    case 2:\n        import bnstudy.apart",
     ],
 )
 def test_every_form_of_import_is_followed(package, statement):

@@ -157,6 +157,8 @@ def refusal(config: dict) -> str:
         ("analysis.margins.losses", 0.5, "margins.losses is 0.5: .*greater than 1"),
         ("dataset.test_size", 0, "dataset.test_size is 0: .*greater than 0"),
         ("dataset.ranges.r", [1.0, -1.0], "dataset.ranges.r .*lower end 1.0 must be below"),
+        ("dataset.ranges.r", [1.0, 1.0], "dataset.ranges.r .*lower end 1.0 must be below"),
+        ("analysis.thresholds", [0.2258, 0.22580001], "more than one value is 0.2258 to six"),
         ("mlflow.tracking_uri", None, "mlflow.tracking_uri is None: .*string"),
     ],
 )

@@ -281,6 +281,12 @@ def test_an_experiment_without_rates_tunes_nothing(config):
         Study.from_config(config)
 
 
+@pytest.mark.parametrize("name", ["learning_rate", "schedule"])
+def test_rates_or_schedules_alone_can_be_chosen_from(config, name):
+    del config["experiments"]["rates"][name]
+    Study.from_config(config)
+
+
 @pytest.mark.parametrize("objective", ["epochs_to_0.3", "loss"])
 def test_an_objective_is_an_outcome(config, objective):
     config["analysis"]["objectives"] = [objective]
