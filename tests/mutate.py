@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[1]
-# Modules whose own tests have other names than they have.
+# Modules and folders of members whose own tests have other names than they have.
 TESTS = {
     "checks": "config faults/test_settings",
     "choice": "choice digits depth_training",
@@ -36,6 +36,10 @@ TESTS = {
     "trends": "comparisons",
     "wording": "wording comparisons",
     "cell": "plan config",
+    "arms": "members_experiment layers training",
+    "claims": "comparisons",
+    "optimizers": "members_experiment",
+    "tasks": "tasks members_experiment data",
     "evaluators": "members_experiment training",
     "layers": "layers members_experiment training",
 }
@@ -62,16 +66,21 @@ track_dependencies = false
 
 
 def modules() -> dict[str, Path]:
-    """The modules that are tried, by name."""
+    """The modules that are tried, by name; members with their folder's, as `arms/batch`."""
     places = [ROOT / "src/bnstudy/files.py", ROOT / "src/bnstudy/commands/verify.py"]
+    members: list[Path] = []
     for part in PARTS:
         places += sorted((ROOT / "src/bnstudy" / part).glob("[a-z]*.py"))
-    return {place.stem: place.relative_to(ROOT) for place in places}
+        members += sorted((ROOT / "src/bnstudy" / part).glob("*/[a-z]*.py"))
+    named = {place.stem: place for place in places}
+    named |= {f"{place.parent.name}/{place.stem}": place for place in members}
+    return {name: place.relative_to(ROOT) for name, place in named.items()}
 
 
 def own_tests(name: str) -> list[str]:
     """The files of the unit tests of a module."""
-    tests = TESTS.get(name, name).split()
+    folder = name.partition("/")[0]
+    tests = TESTS.get(name, TESTS.get(folder, folder)).split()
     return [f"tests/{t}.py" if "/" in t else f"tests/unit/test_{t}.py" for t in tests]
 
 
