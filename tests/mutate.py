@@ -37,7 +37,7 @@ TESTS = {
     "wording": "wording comparisons",
     "cell": "plan config",
     "arms": "members_experiment layers training",
-    "claims": "comparisons",
+    "claims": "comparisons tasks",
     "optimizers": "members_experiment",
     "tasks": "tasks members_experiment data",
     "evaluators": "members_experiment training",

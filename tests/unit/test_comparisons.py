@@ -2,6 +2,7 @@
 
 import importlib.util
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from bnstudy.analysis.outcomes import log_ratio, pair_table, with_partner
 from bnstudy.analysis.wording import claims_page, claims_table, tally, tuning_beside_bn
 from bnstudy.config import members
 from bnstudy.config.models import Study
+from bnstudy.files import read_csv
 
 FIRST = 2000  # the first of the study's seeds
 
@@ -504,6 +506,21 @@ def test_a_claims_data_are_whole(name, study, analysis):
     rows = rows[~rows.regime.isin([MEAN_TASK, NEW_TASK])]  # see test_tasks
     assert set(rows.n_pairs) == {12}
     assert (rows.direction != "not estimable").all() and rows.sentence.str.endswith(".").all()
+
+
+def test_what_decides_a_claim_is_named_as_it_was_published(default_config):
+    """A name that changes is a column, or a sentence, that readers and `verify` do not find."""
+    table = read_csv(Path(__file__).parents[2] / "published/extended/tables/significance.csv")
+    names = ["claim", "regime", "arm", "reference", "quantity", "column", "of"]
+    published = table.loc[table.role == "primary", names].fillna("").values.tolist()
+    analysis = Study.from_config(default_config).analysis
+    decide = [
+        [claim.name, c.regime, c.arm, c.reference, c.quantity, c.column, c.of or ""]
+        for claim in all_claims(analysis)
+        for c in claim.comparisons
+        if claim.name in set(table.claim)
+    ]
+    assert decide == published
 
 
 @pytest.mark.parametrize("present", [(), ("runs",), ("gradients", "digits")], ids=str)
