@@ -45,12 +45,13 @@ TESTS = {
 }
 NOTICED = ("killed", "timeout")
 PARTS = ["analysis", "config", "experiment"]
-# What the tests read beside the package. A mutant is one in its own process: tests whose point is
-# another process, as those of the command's refusals, cannot try it.
+# What the tests read beside the package.
 COPIED = [
     *("tests", "workflow", "published", "paper", "profiles", "benchmarks", "docs"),
     *("config.yaml", "Snakefile", "reanalysis.smk", "environment.yml", "README.md", "CITATION.cff"),
 ]
+# A mutant is one in its own process alone: the tests that run the command on bad settings cannot
+# try it, and fail where mutmut runs them.
 SETTINGS = """
 [tool.mutmut]
 source_paths = ["src"]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 
 def start_job(log: str | Path) -> None:
-    """Send stdout, stderr, warnings, tracebacks and log messages of this process to `log`."""
+    """Send stdout, stderr, warnings, tracebacks and log messages of this process to `log`, and
+    `collect_seldom`."""
     file = Path(log).open("w", buffering=1)  # noqa: SIM115 - open until the process ends
     os.dup2(file.fileno(), sys.stdout.fileno())
     os.dup2(file.fileno(), sys.stderr.fileno())

@@ -119,6 +119,7 @@ def test_going_on_gives_what_one_go_gives(train, case):
         if epoch in epochs:
             for name, array in arrays.items():
                 np.testing.assert_array_equal(array[epochs.index(epoch)], expected[name][row])
+    assert read_json(rest.record)["seconds"] > read_json(first.record)["seconds"] / 3
 
 
 def test_a_run_that_goes_on_brings_its_share_of_the_seconds(train):

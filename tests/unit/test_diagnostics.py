@@ -164,7 +164,7 @@ def test_effective_rank_of_known_spectra():
     u, _ = np.linalg.qr(u - u.mean(axis=0))  # columns of mean 0, orthonormal
     v, _ = np.linalg.qr(rng.normal(size=(6, 4)))
     # Each unit's own constant is removed by centring.
-    equal = u @ np.diag([3.0, 3, 3, 3]) @ v.T + np.arange(6.0)
+    equal = u @ np.diag([3.0, 3, 3, 3]) @ v.T + 5 + np.arange(6.0)
     assert effective_rank(equal) == pytest.approx(4, rel=1e-12)
     shares = np.array([8.0, 4, 2, 2]) / 16
     entropy = 1 / 2 * np.log(2) + 1 / 4 * np.log(4) + 2 / 8 * np.log(8)  # = 1.75 ln 2

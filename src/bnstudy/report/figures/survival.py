@@ -29,7 +29,8 @@ def draw(tables: dict[str, pd.DataFrame], study: StudySettings) -> Figure:
     lower = [t for t in study.analysis.thresholds if t < primary]
     thresholds = dict(zip([primary, *sorted(lower)[-1:]], ("-", "--"), strict=False))
     epochs = runs[[threshold_columns(threshold)[0] for threshold in thresholds]]
-    limits = epochs.min().min() / 1.5, epochs.max().max() * 1.05  # before the first run is there
+    # From a little before the first run gets there to the budget.
+    limits = epochs.min().min() / 1.5, epochs.max().max() * 1.05
     figure, panels = style.panels_by_width(runs)
     for axes, cell in panels:
         for threshold, line in thresholds.items():
